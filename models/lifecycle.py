@@ -1,0 +1,74 @@
+"""The life of a message and of a batch: one table of moves, from which everything else is derived."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class MessageState(StrEnum):
+    """Where a message is, who moves it on, and what a crash does to it."""
+
+    QUEUED = "queued"  #: stored, waits for a batch; a sweep finds it if its bell was lost
+    POSTING = "posting"  #: in a batch that may be on the wire; upkeep makes it unconfirmed if the worker dies
+    SUBMITTED = "submitted"  #: the gateway took it and gave ids; polling asks until the report is final
+    DELIVERED = "delivered"  #: the gateway reports that the phone has it
+    FAILED = "failed"  #: refused by the gateway, reported undeliverable, or dropped by a decision
+    UNKNOWN = "unknown"  #: taken, but no final report came by the deadline
+    CANCELLED = "cancelled"  #: stopped by its producer or a person before it was ever posted
+    EXPIRED = "expired"  #: its time ran out before it was ever posted
+    UNCONFIRMED = "unconfirmed"  #: the post was cut off: nobody knows. Never posted again without a decision
+
+
+class BatchState(StrEnum):
+    """What became of one request to the gateway."""
+
+    POSTING = "posting"  #: a worker talks to the gateway, until its lease runs out
+    ACCEPTED = "accepted"  #: answered message by message; some of them may have been refused
+    REFUSED = "refused"  #: the gateway refused the request as a whole, for good
+    RELEASED = "released"  #: the gateway certainly took nothing; its messages are queued again
+    UNCONFIRMED = "unconfirmed"  #: cut off after the request may have arrived
+
+
+class CallbackState(StrEnum):
+    """Whether a producer has been told of one change."""
+
+    OWED = "owed"  #: to be told, now or at its next try
+    TOLD = "told"  #: the receiver has it
+    FAILED = "failed"  #: given up after a day of tries; a person may try again
+
+
+class AccountState(StrEnum):
+    """Whether the gateway lets us post."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"  #: one probe message at a time, with growing pauses, until one is taken
+
+
+class Lane(StrEnum):
+    """The queue a message came by. A message of an earlier lane never waits for one of a later lane."""
+
+    OTP = "otp"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+S = MessageState
+MOVES: Mapping[MessageState, frozenset[MessageState]] = {
+    S.QUEUED: frozenset({S.POSTING, S.CANCELLED, S.EXPIRED}),
+    S.POSTING: frozenset({S.SUBMITTED, S.FAILED, S.QUEUED, S.UNCONFIRMED}),
+    # To submitted only when the gateway's own answer to that very batch arrives after all: proof that it was taken.
+    S.UNCONFIRMED: frozenset({S.QUEUED, S.FAILED, S.SUBMITTED}),
+    S.SUBMITTED: frozenset({S.DELIVERED, S.FAILED, S.UNKNOWN}),
+    S.UNKNOWN: frozenset({S.DELIVERED, S.FAILED, S.SUBMITTED}),
+}
+FINAL = frozenset({S.DELIVERED, S.FAILED, S.UNKNOWN, S.CANCELLED, S.EXPIRED})
+TAKEN = frozenset({S.SUBMITTED, S.DELIVERED, S.UNKNOWN})  #: the gateway has it; a failed one may or may not have been
+TOLD = frozenset({S.SUBMITTED, S.UNCONFIRMED}) | FINAL  #: a message's callback is owed on reaching one of these
+
+
+def sources_of(target: MessageState) -> frozenset[MessageState]:
+    """The states from which a message may move to *target*.
+
+    >>> sorted(str(state) for state in sources_of(MessageState.DELIVERED))
+    ['submitted', 'unknown']
+    """
+    return frozenset(state for state, targets in MOVES.items() if target in targets)

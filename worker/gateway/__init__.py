@@ -1,0 +1,78 @@
+"""The gateway in our words: what we hand over, and the few things that can come of it.
+
+The protocol speaks of messages and reports, never of HTTP or JSON. ``http`` is the real one, ``memory`` the one for
+tests of rooms; one contract suite holds both to the same behaviour.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from models.lifecycle import MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingSms:
+    """One message of a request. Within a request no phone stands twice: the answer could not tell the two apart."""
+
+    reference: int  #: our own id of the message; never leaves the house
+    phone: str  #: international, digits only
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedSms:
+    """The gateway took this message, and this is what it calls it."""
+
+    reference: int
+    request_id: str
+    message_id: str | None
+    answer: dict[str, Any] = field(default_factory=dict)  #: the gateway's words, without the text
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSms:
+    """The gateway refused this one message, for good."""
+
+    reference: int
+    error_no: int | None
+    reason: str
+    answer: dict[str, Any] = field(default_factory=dict)  #: may hold ids all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The answer to a request, message by message."""
+
+    accepted: Sequence[AcceptedSms] = ()
+    refused: Sequence[RefusedSms] = ()
+    unanswered: Sequence[int] = ()  #: references of which the answer says nothing: nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the gateway says about one message of a request, now."""
+
+    message_id: str | None
+    recipient: str | None  #: digits only
+    gateway_status: str  #: the vendor's word, lower case
+    state: MessageState | None  #: delivered or failed; None while it is on its way, and for a word we never met
+    billed_parts: int | None
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    answer: dict[str, Any] = field(default_factory=dict)  #: the gateway's words, without the text
+
+
+class Gateway(Protocol):
+    """Where messages are posted and asked for. Safe to use from several threads."""
+
+    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None) -> Acceptance:
+        """Post *messages* (1 to 100, no phone twice) once.
+
+        Raises a `GatewayError`; its class says what became of the request. Whatever is not provably one of the other
+        classes is `SubmissionUnconfirmed`.
+        """
+
+    def reports(self, request_id: str) -> Sequence[Report]:
+        """Ask for the messages of one request; rows of strangers may be among them. Raises a `GatewayError`."""

@@ -1,0 +1,218 @@
+"""Every setting of the project: one frozen object, checked at start, from environment, ``.env`` and secret files."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from models.lifecycle import Lane
+from worker.errors import SettingsError
+
+PREFIX = "SMS_"
+SECRETS_DIR = "SMS_SECRETS_DIR"  # names the folder itself, so it cannot be one of the settings read from it
+ENV_FILE = ".env"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Policy = Literal["hold", "resend", "drop"]
+Seconds = Annotated[float, Field(gt=0)]
+Ladder = Annotated[
+    tuple[Seconds, ...],
+    NoDecode,
+    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
+    Field(min_length=1),
+]
+
+
+class Settings(BaseSettings):
+    """What can be set, with its unit in its name. ``SMS_`` stands before each name in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file_encoding="utf-8", frozen=True, extra="ignore")
+
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Where producers put their orders. Give it a database of its own, with AOF on and noeviction.",
+    )
+    broker_url: str | None = Field(
+        None,
+        description="Only for a broker that is not Redis; orders are then taken as ordinary Celery tasks.",
+    )
+    redis_key_prefix: str = Field(
+        "", description="Set it if, and only if, the producers' Celery has the same global_keyprefix."
+    )
+    database_url: str = Field(
+        "sqlite:///sms.db", description="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+    )
+    gateway_url: str = Field(description="The gateway's base address, as the vendor gave it: …/smsgateway.")
+    gateway_login: str = Field(min_length=1, description="The vendor's login.")
+    gateway_password: SecretStr = Field(min_length=1, description="The vendor's password.")
+    gateway_nickname: str | None = Field(
+        None, description="The sender name of messages that name none; without it they come from the short number."
+    )
+    gateway_timezone: str = Field(
+        "Asia/Tashkent", description="IANA zone of the gateway's dates, and of producers' times that name no zone."
+    )
+    gateway_connect_timeout_seconds: Seconds = Field(5, description="How long to wait for a connection.")
+    gateway_read_timeout_seconds: Seconds = Field(
+        30, description="How long to wait for an answer; past it nobody knows whether the batch was taken."
+    )
+    gateway_requests_per_second: float = Field(
+        0, ge=0, description="Posts and polls together, over all workers; 0 means no limit."
+    )
+    gateway_connections: int = Field(8, ge=1, le=256, description="Posts at the same time in each worker process.")
+    batch_max_messages: int = Field(50, ge=1, le=100, description="The most messages in one request to the gateway.")
+    max_parts: int = Field(10, ge=1, le=255, description="A text of more parts than this is refused.")
+    price_per_part: float = Field(0, ge=0, description="What one part costs, for sums of money; 0 shows none.")
+    poll_ladder_seconds: Ladder = Field(
+        (5, 10, 20, 30, 60, 120, 300, 600, 1800),
+        description="Pauses between a message's status questions, the last for ever; comma-separated.",
+    )
+    poll_give_up_after_hours: float = Field(
+        48, gt=0, description="Without a final report for so long a message becomes unknown."
+    )
+    poll_requests_per_second: float = Field(
+        0, ge=0, description="Status questions over all workers; 0 means no limit of their own."
+    )
+    poll_connections: int = Field(
+        8, ge=1, le=256, description="Status questions at the same time in each worker process."
+    )
+    unconfirmed_otp: Policy = Field("hold", description="An OTP whose post was cut off: hold, resend (once) or drop.")
+    unconfirmed_normal: Policy = Field("hold", description="The same for the normal lane.")
+    unconfirmed_bulk: Policy = Field("hold", description="The same for the bulk lane.")
+    callback_secret: SecretStr | None = Field(
+        None, description="Key of the HMAC-SHA256 signature of callbacks by https; without it they are refused."
+    )
+    callback_private_addresses: bool = Field(
+        default=False, description="Whether callbacks may go to private addresses and by plain http."
+    )
+    retention_days: int = Field(0, ge=0, description="Final messages older than this are deleted; 0 keeps them all.")
+    log_format: Literal["json", "console"] = Field("console", description="How log lines are written.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"redis", "rediss"}:
+            raise ValueError("must be redis://HOST:PORT/DB or rediss://…")
+        return _verified_tls(url)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _a_broker(cls, url: str | None) -> str | None:
+        return url and _verified_tls(url)
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_database(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError:
+            driver = ""
+        if driver not in {"sqlite", "postgresql+psycopg"}:
+            raise ValueError("must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+        return url
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _a_gateway(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be http://HOST/smsgateway or https://HOST/smsgateway")
+        return url.rstrip("/")
+
+    @field_validator("gateway_timezone")
+    @classmethod
+    def _a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be an IANA zone such as Asia/Tashkent or UTC") from None
+        return name
+
+    @field_validator("gateway_nickname")
+    @classmethod
+    def _never_empty(cls, nickname: str | None) -> str | None:
+        return nickname or None  # the vendor's form leaves the field out; an empty one is an error 202
+
+    @model_validator(mode="after")
+    def _a_lease_outlives_a_post(self) -> Self:
+        if self.gateway_read_timeout_seconds > 600:  # noqa: PLR2004
+            raise ValueError("SMS_GATEWAY_READ_TIMEOUT_SECONDS must be at most 600")
+        return self
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The gateway's time zone."""
+        return ZoneInfo(self.gateway_timezone)
+
+    @property
+    def broker(self) -> str:
+        """The URL that Celery connects to."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def broker_is_redis(self) -> bool:
+        """Whether orders are taken off Redis in bulk, or come as ordinary Celery tasks."""
+        return urlsplit(self.broker).scheme in {"redis", "rediss"}
+
+    @property
+    def gateway_in_clear(self) -> bool:
+        """Whether login, numbers and texts cross a network unencrypted."""
+        parts = urlsplit(self.gateway_url)
+        return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+    def unconfirmed_policy(self, lane: Lane) -> Policy:
+        """What the lane's owner wants done with a message whose post was cut off."""
+        return {Lane.OTP: self.unconfirmed_otp, Lane.NORMAL: self.unconfirmed_normal, Lane.BULK: self.unconfirmed_bulk}[
+            lane
+        ]
+
+
+def load_settings() -> Settings:
+    """Read environment, ``.env`` in the current folder and the secret files in ``SMS_SECRETS_DIR``.
+
+    A secret file is named like its setting (``SMS_GATEWAY_PASSWORD``, in capitals or not). The environment wins over
+    ``.env``, and ``.env`` over files. Raises `SettingsError` with one line that names the setting and what is allowed.
+    """
+    secrets = os.environ.get(SECRETS_DIR) or None
+    if secrets and not Path(secrets).is_dir():
+        raise SettingsError(f"{SECRETS_DIR}: there is no folder {secrets}. Name the folder of the secret files.")
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {SECRETS_DIR}
+    _refuse_unknown(os.environ, known)
+    _refuse_unknown(dotenv_values(ENV_FILE), known)
+    try:
+        return Settings(_env_file=ENV_FILE, _secrets_dir=secrets)
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+
+
+def _verified_tls(url: str) -> str:
+    # redis-py and Kombu verify nothing with rediss:// unless they are told to.
+    secure = urlsplit(url).scheme in {"rediss", "amqps"}
+    if secure and parse_qs(urlsplit(url).query).get("ssl_cert_reqs", [""])[-1] not in {"required", "CERT_REQUIRED"}:
+        raise ValueError("encrypts but verifies nothing: add ?ssl_cert_reqs=required")
+    return url
+
+
+def _refuse_unknown(names: Iterable[str], known: set[str]) -> None:
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{name}: there is no such setting.{hint} All of them are in .env.example.")
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else ""
+    if first["type"] == "missing":
+        return f"{name} is not set. {Settings.model_fields[str(first['loc'][0])].description} See .env.example."
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
