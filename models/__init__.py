@@ -1,0 +1,11 @@
+"""What is stored. Imports SQLAlchemy and itself, nothing of ``worker``."""
+
+from models.account import Account
+from models.base import Base
+from models.batch import Batch
+from models.callback import Callback
+from models.message import Message
+from models.refused_intake import RefusedIntake
+from models.report import Report
+
+__all__ = ["Account", "Base", "Batch", "Callback", "Message", "RefusedIntake", "Report"]

@@ -69,3 +69,11 @@ class OrderRefused(SmsError):
         super().__init__(explanation)
         self.reason = reason
         self.explanation = explanation
+
+
+class CallbackFailed(SmsError):
+    """A producer could not be told this time; *reason* is fit for a log line."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

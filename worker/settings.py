@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +23,7 @@ SECRETS_DIR = "SMS_SECRETS_DIR"  # names the folder itself, so it cannot be one 
 ENV_FILE = ".env"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+T = TypeVar("T", bound="DatabaseSettings")
 Policy = Literal["hold", "resend", "drop"]
 Seconds = Annotated[float, Field(gt=0)]
 Ladder = Annotated[
@@ -33,10 +34,29 @@ Ladder = Annotated[
 ]
 
 
-class Settings(BaseSettings):
-    """What can be set, with its unit in its name. ``SMS_`` stands before each name in the environment."""
+class DatabaseSettings(BaseSettings):
+    """Where the database is: all that a migration needs to know."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file_encoding="utf-8", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        "sqlite:///sms.db", description="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_database(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError:
+            driver = ""
+        if driver not in {"sqlite", "postgresql+psycopg"}:
+            raise ValueError("must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+        return url
+
+
+class Settings(DatabaseSettings):
+    """What can be set, with its unit in its name. ``SMS_`` stands before each name in the environment."""
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
@@ -48,9 +68,6 @@ class Settings(BaseSettings):
     )
     redis_key_prefix: str = Field(
         "", description="Set it if, and only if, the producers' Celery has the same global_keyprefix."
-    )
-    database_url: str = Field(
-        "sqlite:///sms.db", description="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
     )
     gateway_url: str = Field(description="The gateway's base address, as the vendor gave it: …/smsgateway.")
     gateway_login: str = Field(min_length=1, description="The vendor's login.")
@@ -108,17 +125,6 @@ class Settings(BaseSettings):
     @classmethod
     def _a_broker(cls, url: str | None) -> str | None:
         return url and _verified_tls(url)
-
-    @field_validator("database_url")
-    @classmethod
-    def _a_database(cls, url: str) -> str:
-        try:
-            driver = make_url(url).drivername
-        except ArgumentError:
-            driver = ""
-        if driver not in {"sqlite", "postgresql+psycopg"}:
-            raise ValueError("must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
-        return url
 
     @field_validator("gateway_url")
     @classmethod
@@ -182,6 +188,15 @@ def load_settings() -> Settings:
     A secret file is named like its setting (``SMS_GATEWAY_PASSWORD``, in capitals or not). The environment wins over
     ``.env``, and ``.env`` over files. Raises `SettingsError` with one line that names the setting and what is allowed.
     """
+    return _load(Settings)
+
+
+def load_database_url() -> str:
+    """The same for the database alone."""
+    return _load(DatabaseSettings).database_url
+
+
+def _load(kind: type[T]) -> T:
     secrets = os.environ.get(SECRETS_DIR) or None
     if secrets and not Path(secrets).is_dir():
         raise SettingsError(f"{SECRETS_DIR}: there is no folder {secrets}. Name the folder of the secret files.")
@@ -189,7 +204,7 @@ def load_settings() -> Settings:
     _refuse_unknown(os.environ, known)
     _refuse_unknown(dotenv_values(ENV_FILE), known)
     try:
-        return Settings(_env_file=ENV_FILE, _secrets_dir=secrets)
+        return kind(_env_file=ENV_FILE, _secrets_dir=secrets)
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from None
 

@@ -1,0 +1,48 @@
+"""Which schema a database has, which one this code needs, and the way from one to the other."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, NullPool, create_engine
+
+LOCK = 0x534D53  # "SMS": two upgrades at the same time wait for each other
+
+
+def config(database_url: str | None = None) -> Config:
+    """Alembic's configuration, without a file."""
+    made = Config()
+    made.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    made.attributes["database_url"] = database_url
+    return made
+
+
+def migration_engine(database_url: str) -> Engine:
+    """An engine of one connection that is gone afterwards, and the advisory lock with it."""
+    return create_engine(database_url, poolclass=NullPool)
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Bring the database forward to *revision*."""
+    command.upgrade(config(database_url), revision)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    """Take the database back to *revision*."""
+    command.downgrade(config(database_url), revision)
+
+
+def needed() -> str:
+    """The revision this code was written for."""
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    if head is None:
+        raise RuntimeError("the migrations are missing from this installation")
+    return head
+
+
+def present(engine: Engine) -> str | None:
+    """The revision the database has; None if it was never migrated."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,31 @@
+"""The vendor's account that we post with."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, BigId, one_of
+from models.lifecycle import AccountState
+
+
+class Account(Base):
+    """Whether the gateway lets us post. A pause holds for every worker, and keeps every message queued."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(doc="why it is paused, and what to do")
+    error_no: Mapped[int | None]
+    http_status: Mapped[int | None]
+    paused_at: Mapped[datetime | None]
+    probe_at: Mapped[datetime | None] = mapped_column(doc="when one message may try whether it works again")
+    probes: Mapped[int] = mapped_column(doc="probes that failed in this pause; the pause between them grows")
+
+    __table_args__ = (
+        one_of("state", AccountState),
+        CheckConstraint("(paused_at IS NOT NULL) = (state = 'paused')", name="paused_at_iff_paused"),
+        CheckConstraint("(probe_at IS NOT NULL) = (state = 'paused')", name="probe_at_iff_paused"),
+    )

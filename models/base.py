@@ -1,0 +1,64 @@
+"""What all tables share: names of constraints, aware instants, states as text with a CHECK."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Index, Integer, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware moment in UTC. SQLite, which has no such type, keeps it as sortable text without a zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuse naive moments: a ValueError here is a mistake of ours, never a user's."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive moment never goes into the table")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give it back aware."""
+        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """The tables of the project."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text, datetime: Instant, dict[str, Any]: Json}
+
+
+def listed(words: type[StrEnum] | frozenset[StrEnum]) -> str:
+    """The words as SQL wants them after IN, in a stable order."""
+    return ", ".join(f"'{word}'" for word in sorted(str(word) for word in words))
+
+
+def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
+    """A named CHECK that *column* holds one of *words*."""
+    return CheckConstraint(f"{column} IN ({listed(words)})", name=f"{column}_known")
+
+
+def partial(name: str, *columns: str, where: str) -> Index:
+    """An index of only the rows that *where* names, on both databases."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))

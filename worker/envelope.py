@@ -1,0 +1,81 @@
+"""A Celery message as it lies on the broker: protocol 2, read without Celery."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.errors import OrderRefused
+
+UNSUPPORTED = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One order, unpacked but not yet understood."""
+
+    task: str
+    task_id: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    eta: str | None = None
+    expires: Any = None
+    raw: bytes = field(default=b"", repr=False)
+
+
+def unpack(raw: bytes) -> Envelope:
+    """Read one element of a Redis list. Raises `OrderRefused` for whatever Celery's JSON protocol 2 does not write."""
+    message = _json(raw, "The message is not JSON as Kombu writes it.")
+    headers = message.get("headers") if isinstance(message, dict) else None
+    if not isinstance(headers, dict) or not isinstance(headers.get("task"), str) or not headers.get("id"):
+        raise OrderRefused("not_protocol_2", "No Celery message of protocol 2: task and id are missing in its headers.")
+    args, kwargs, embed = _body(message)
+    _refuse_embedded(embed)
+    return Envelope(headers["task"], str(headers["id"]), args, kwargs, headers.get("eta"), headers.get("expires"), raw)
+
+
+def task_id_of(raw: bytes) -> tuple[str | None, str | None]:
+    """Task name and id of a message that may be broken; None for what cannot be read."""
+    try:
+        headers = json.loads(raw)["headers"]
+        return str(headers["task"]), str(headers["id"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None, None
+
+
+def _body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], Any]:
+    if message.get("headers", {}).get("compression"):
+        raise OrderRefused("compressed", "The body is compressed; send it with task_compression unset.")
+    if message.get("content-type") != "application/json":
+        raise OrderRefused("content_type_forbidden", "Only application/json is read: set task_serializer to json.")
+    body = _json(_encoded_body(message), "The body is not JSON.")
+    if not isinstance(body, list) or [type(part) for part in body[:2]] != [list, dict]:
+        raise OrderRefused("not_protocol_2", "The body is not [args, kwargs, embed] of Celery's protocol 2.")
+    return body[0], body[1], body[2] if len(body) > 2 else None  # noqa: PLR2004
+
+
+def _encoded_body(message: dict[str, Any]) -> bytes:
+    body, properties = message.get("body"), message.get("properties")
+    if not isinstance(body, str):
+        raise OrderRefused("not_protocol_2", "The message has no body.")
+    if isinstance(properties, dict) and properties.get("body_encoding") != "base64":
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise OrderRefused("not_base64", "The body is not base64, though its properties say so.") from None
+
+
+def _json(raw: bytes, complaint: str) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise OrderRefused("not_json", complaint) from None
+
+
+def _refuse_embedded(embed: Any) -> None:
+    for field_name, word in UNSUPPORTED.items():
+        if isinstance(embed, dict) and embed.get(field_name):
+            explanation = f"{word} cannot be kept: what follows an SMS is told by its callback. Send the task alone."
+            raise OrderRefused("canvas_unsupported", explanation)

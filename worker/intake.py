@@ -1,0 +1,169 @@
+"""Taking orders in: read them, check them, store many at once. Only what is committed may be taken off the broker."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+
+import structlog
+from sqlalchemy import exc
+from sqlalchemy.orm import Session, sessionmaker
+
+from models.lifecycle import Lane
+from worker import envelope as envelopes
+from worker import orders as orders_of
+from worker.envelope import Envelope
+from worker.errors import OrderRefused
+from worker.order_fields import Terms
+from worker.orders import Cancel, New, Order, Refusal, Resolve
+from worker.store import decisions
+from worker.store import intake as store
+
+log = structlog.get_logger()
+
+# The database itself is in trouble: no order is at fault, and all of them wait.
+NOT_THE_ORDERS_FAULT = (
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.InternalError,
+    exc.ProgrammingError,
+    exc.NotSupportedError,
+    exc.TimeoutError,
+)
+BY_PRODUCER = "cancelled_by_producer"
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of some orders."""
+
+    stored: int = 0
+    refused: int = 0
+    moved: int = 0  #: messages that a resolve queued again or dropped
+    unmatched: list[Cancel] = field(default_factory=list)  #: cancels of messages that are not there, or not yet
+
+    def add(self, other: "Taken") -> "Taken":
+        """Both together."""
+        return Taken(
+            self.stored + other.stored,
+            self.refused + other.refused,
+            self.moved + other.moved,
+            self.unmatched + other.unmatched,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The room where orders come in."""
+
+    sessions: sessionmaker[Session]
+    terms: Callable[[Lane], Terms]
+    now: Callable[[], datetime]
+
+    def take_raw(self, raws: Sequence[bytes], lane: Lane) -> Taken:
+        """Store what lies on a lane's list, oldest first. Raises SQLAlchemy's errors while the database is away."""
+        terms = self.terms(lane)
+        return self._store([order for raw in raws for order in _read(raw, terms)], terms)
+
+    def take(self, envelope: Envelope, lane: Lane) -> Taken:
+        """The same for one order that came as an ordinary Celery task."""
+        terms = self.terms(lane)
+        return self._store(list(orders_of.read(envelope, terms)), terms)
+
+    def refuse(self, queue: str, refusal: Refusal) -> None:
+        """Keep an order that no lane could read."""
+        with self.sessions.begin() as session:
+            store.insert_refusals(session, [(queue, refusal)], now=self.now())
+
+    def give_up_cancels(self, cancels: Iterable[Cancel], lane: Lane) -> None:
+        """Cancels of messages that nobody ever ordered are kept as refused."""
+        refused = OrderRefused("message_unknown", "There is no message of that uid, or of that producer and key.")
+        kept = [orders_of.refusal(one.envelope, refused, fields={}, uid=one.uid) for one in cancels]
+        with self.sessions.begin() as session:
+            store.insert_refusals(session, [(_queue(lane), one) for one in kept], now=self.now())
+
+    def _store(self, orders: Sequence[Order], terms: Terms) -> Taken:
+        if not orders:
+            return Taken()
+        try:
+            with self.sessions.begin() as session:
+                return _write(session, orders, terms)
+        except NOT_THE_ORDERS_FAULT:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # One of them cannot be stored; halve until it stands alone, so that it holds up nobody else.
+            if len(orders) == 1:
+                log.warning("order_not_storable", error=type(error).__name__)
+                return self._refuse_unstorable(orders[0], terms)
+            middle = len(orders) // 2
+            return self._store(orders[:middle], terms).add(self._store(orders[middle:], terms))
+
+    def _refuse_unstorable(self, order: Order, terms: Terms) -> Taken:
+        body = order.body if isinstance(order, Refusal) else order.envelope.raw
+        kept = Refusal("not_storable", "The database cannot hold one of its fields.", body)
+        with self.sessions.begin() as session:
+            refused = store.insert_refusals(session, [(_queue(terms.lane), kept)], now=terms.now)
+        return Taken(refused=refused)
+
+
+def _read(raw: bytes, terms: Terms) -> list[Order]:
+    try:
+        return list(orders_of.read(envelopes.unpack(raw), terms))
+    except OrderRefused as refused:
+        task, uid = envelopes.task_id_of(raw)
+        return [Refusal(refused.reason, refused.explanation, raw, task=task, uid=uid)]
+    except Exception as error:  # noqa: BLE001
+        # Our own mistake must not stop the lane: the order is kept, and the line says that there is one to look at.
+        log.error("order_broke_the_reader", error=type(error).__name__)  # noqa: TRY400
+        return [Refusal("not_readable", "The worker could not read this order; please report it.", raw)]
+
+
+def _write(session: Session, orders: Sequence[Order], terms: Terms) -> Taken:
+    taken = Taken()
+    refusals: list[Refusal] = []
+    # In their order, so that no cancel overtakes its own message, and yet many inserts at once.
+    for kind, run in groupby(orders, key=type):
+        if kind is New:
+            stored, reused = _insert(session, [order for order in run if isinstance(order, New)])
+            taken.stored += stored
+            refusals += reused
+        else:
+            for order in run:
+                _carry_out(session, order, terms, taken, refusals)
+    if refusals:
+        kept = [(_queue(terms.lane), refusal) for refusal in refusals]
+        taken.refused = store.insert_refusals(session, kept, now=terms.now)
+    return taken
+
+
+def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refusals: list[Refusal]) -> None:
+    match order:
+        case Cancel(uid=uid):
+            if not decisions.cancel(session, uid, now=terms.now, reason=BY_PRODUCER):
+                taken.unmatched.append(order)
+        case Resolve(uids=uids, decision=decision):
+            taken.moved += decisions.resolve(session, uids, decision, now=terms.now)
+        case Refusal():
+            refusals.append(order)
+
+
+def _insert(session: Session, new: Sequence[New]) -> tuple[int, list[Refusal]]:
+    first: dict[str, New] = {}
+    for order in new:
+        first.setdefault(order.row["uid"], order)
+    inserted = store.insert_messages(session, [order.row for order in first.values()])
+    repeated = [one for one in new if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
+    stored = store.contents_of(session, {one.row["uid"] for one in repeated}) if repeated else {}
+    reused = [one for one in repeated if stored[one.row["uid"]] != (one.row["phone"], one.row["text"])]
+    return len(inserted), [_reused(one) for one in reused]
+
+
+def _reused(order: New) -> Refusal:
+    name = "key" if order.row["key"] else "task_id"
+    explanation = f"There is already a message with this {name}, with another phone or text; use a new {name}."
+    refused = OrderRefused(f"{name}_reused", explanation)
+    return orders_of.refusal(order.envelope, refused, fields=order.row, uid=order.row["uid"])
+
+
+def _queue(lane: Lane) -> str:
+    return f"sms.{lane}"

@@ -1,0 +1,97 @@
+"""What a worker checks before it starts, and what it does beside running tasks."""
+
+from typing import Any
+
+from celery import bootsteps, signals
+from sqlalchemy import exc
+from sqlalchemy.engine import make_url
+
+from worker import tasks
+from worker.celery import LANES, app, settings
+from worker.errors import SchemaMismatch
+from worker.store.engine import make_engine
+from worker.store.schema import check_schema
+from worker.takers import Takers
+
+GREEN_POOLS = ("gevent", "eventlet")
+
+
+class IntakeStep(bootsteps.StartStopStep):
+    """Takes orders in from the moment the pool is up until the worker is told to stop.
+
+    Why no ordinary task: Kombu pops an order and notes it as unacknowledged in a second round trip, and a kill between
+    the two loses it; and one transaction for each message is twenty times slower.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+    label = "Intake"
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        self._takers: Takers | None = None
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:  # noqa: ARG002
+        """Start the threads, where the broker is Redis."""
+        rooms = tasks.house()
+        if rooms.lists:
+            self._takers = Takers(rooms.lists, rooms.intake, ring=tasks.ring_at_once, stopping=rooms.stopping)
+            self._takers.start()
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002
+        """Stop them; what they hold is put back."""
+        if self._takers:
+            self._takers.stop()
+            self._takers = None
+
+    terminate = stop
+
+
+app.steps["worker"].add(IntakeStep)
+
+
+@signals.celeryd_after_setup.connect(weak=False)
+def _check(sender: str, instance: Any, **_: Any) -> None:
+    """Refuse to start, in one line, where starting would break a promise."""
+    tasks.name_this_worker(sender)
+    complaint = _of_queues(app.amqp.queues.consume_from) or _of_pool(instance.pool_cls) or _of_database()
+    if complaint:
+        raise SystemExit(complaint)
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _leave(**_: Any) -> None:
+    tasks.leave()
+
+
+def _of_queues(queues: Any) -> str | None:
+    lanes = [lane for lane in LANES if lane in queues]
+    if settings.broker_is_redis and lanes:
+        return (
+            f"-Q {','.join(lanes)}: every worker takes orders off the lanes' queues by itself, in a way that a kill "
+            "cannot lose; consumed as ordinary tasks as well they could be. Leave the lanes out of -Q."
+        )
+    return None
+
+
+def _of_pool(pool: Any) -> str | None:
+    name = pool if isinstance(pool, str) else pool.__module__
+    if name.endswith(GREEN_POOLS):
+        return (
+            "-P gevent and -P eventlet never restore unacknowledged messages: use -P threads (the default) or prefork."
+        )
+    return None
+
+
+def _of_database() -> str | None:
+    engine = make_engine(settings.database_url, connections=1)
+    try:
+        check_schema(engine)
+    except SchemaMismatch as mismatch:
+        return str(mismatch)
+    except exc.OperationalError as error:
+        cause = str(error.orig).strip().splitlines()[0]
+        url = make_url(settings.database_url).render_as_string(hide_password=True)
+        return f"SMS_DATABASE_URL: the database at {url} does not answer ({cause}). Start it, or correct the address."
+    finally:
+        engine.dispose()
+    return None

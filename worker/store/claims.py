@@ -1,0 +1,132 @@
+"""Claiming queued messages into a batch that is about to be posted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, tuple_
+from sqlalchemy.orm import Session
+
+from models import Batch, Message
+from models.lifecycle import BatchState, Lane, MessageState
+from worker.gateway import OutgoingSms
+from worker.store.moves import move
+
+ROUNDS = 5  # how far a claim looks past messages that cannot go with its first one
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A batch to post, in plain values."""
+
+    batch_id: int
+    lane: Lane
+    nickname: str | None
+    messages: Sequence[OutgoingSms]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims, and until when it is taken to be alive."""
+
+    account_id: int
+    worker: str
+    now: datetime
+    lease_until: datetime
+
+
+def claim(session: Session, claimant: Claimant, *, limit: int) -> Claimed | None:
+    """Put up to *limit* due messages of the best lane into a new batch; None if nothing is due.
+
+    They share lane and nickname, and no phone stands twice, because nothing in the gateway's answer would tell those
+    two apart. Must be committed before the first byte leaves.
+    """
+    for lane in Lane:
+        chosen = _choose(session, lane, limit, claimant.now)
+        if chosen:
+            return _batch(session, claimant, lane, chosen)
+    return None
+
+
+def is_due(session: Session, *, now: datetime) -> bool:
+    """Whether any message waits to be posted."""
+    due = (Message.state == MessageState.QUEUED, Message.send_at <= now)
+    return any(session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first() for lane in Lane)
+
+
+def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> list[Row[Any]]:
+    chosen: dict[str, Row[Any]] = {}
+    query = _due(lane, limit, now)
+    for _ in range(ROUNDS):
+        candidates = session.execute(query).all()
+        alive = _expire_others(session, candidates, now)
+        head = next(iter(chosen.values()), None) or next(iter(alive), None)
+        for one in alive:
+            if head and (one.nickname, one.split) == (head.nickname, head.split) and len(chosen) < limit:
+                chosen.setdefault(one.phone, one)
+        if len(candidates) < limit or len(chosen) == limit:
+            break
+        query = _after(_due(lane, limit, now), candidates[-1], head)
+    return list(chosen.values())
+
+
+def _due(lane: Lane, limit: int, now: datetime) -> Any:
+    return (
+        select(
+            Message.id,
+            Message.phone,
+            Message.text,
+            Message.nickname,
+            Message.split,
+            Message.send_at,
+            Message.expires_at,
+        )
+        .where(Message.state == MessageState.QUEUED, Message.lane == lane, Message.send_at <= now)
+        .order_by(Message.send_at, Message.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)  # SQLite ignores it: there BEGIN IMMEDIATE lets one claim at a time
+    )
+
+
+def _after(query: Any, last: Row[Any], head: Row[Any] | None) -> Any:
+    query = query.where(tuple_(Message.send_at, Message.id) > (last.send_at, last.id))
+    if head is None:
+        return query
+    return query.where(
+        Message.nickname.is_not_distinct_from(head.nickname), Message.split.is_not_distinct_from(head.split)
+    )
+
+
+def _expire_others(session: Session, candidates: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
+    late = [one.id for one in candidates if one.expires_at and one.expires_at <= now]
+    if late:
+        move(session, MessageState.EXPIRED, Message.id.in_(late), now=now)
+    return [one for one in candidates if not one.expires_at or one.expires_at > now]
+
+
+def _batch(session: Session, claimant: Claimant, lane: Lane, chosen: list[Row[Any]]) -> Claimed:
+    batch = {
+        "account_id": claimant.account_id,
+        "lane": lane,
+        "nickname": chosen[0].nickname,
+        "state": BatchState.POSTING,
+        "size": len(chosen),
+        "worker": claimant.worker,
+        "created_at": claimant.now,
+        "lease_until": claimant.lease_until,
+    }
+    batch_id = session.scalars(insert(Batch).returning(Batch.id), [batch]).one()
+    moved = move(
+        session,
+        MessageState.POSTING,
+        Message.id.in_([one.id for one in chosen]),
+        now=claimant.now,
+        sources=[MessageState.QUEUED],
+        batch_id=batch_id,
+        attempts=Message.attempts + 1,
+        posted_at=claimant.now,
+    )
+    if len(moved) != len(chosen):
+        raise RuntimeError("a locked message was moved by somebody else")
+    return Claimed(batch_id, lane, chosen[0].nickname, [OutgoingSms(one.id, one.phone, one.text) for one in chosen])

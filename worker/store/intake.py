@@ -1,0 +1,79 @@
+"""Storing what producers ordered."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models import Callback, Message, RefusedIntake
+from worker.orders import Refusal
+from worker.store.moves import owed_callback
+
+
+class Content(NamedTuple):
+    """What makes two orders of one uid the same."""
+
+    phone: str
+    text: str
+
+
+def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Insert messages (no uid twice among *rows*) and return the uids that were new."""
+    return set(session.scalars(_insert_new(session, Message, "uid").returning(Message.uid), rows))
+
+
+def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
+    """What is stored under *uids*."""
+    found = session.execute(select(Message.uid, Message.phone, Message.text).where(Message.uid.in_(list(uids))))
+    return {uid: Content(phone, text) for uid, phone, text in found}
+
+
+def insert_refusals(session: Session, refusals: Sequence[tuple[str, Refusal]], *, now: datetime) -> int:
+    """Keep refused orders, each with its queue, and owe their callbacks; return how many were new."""
+    rows = {row["digest"]: (row, refusal) for queue, refusal in refusals if (row := _refused(queue, refusal, now))}
+    statement = _insert_new(session, RefusedIntake, "digest").returning(RefusedIntake.digest)
+    new = set(session.scalars(statement, [row for row, _ in rows.values()]))
+    owed = [_told(rows[digest][1], digest, now) for digest in sorted(new) if rows[digest][1].callback]
+    if owed:
+        session.execute(insert(Callback), owed)
+    return len(new)
+
+
+def _insert_new(session: Session, table: type[Message | RefusedIntake], unique: str) -> Any:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing(index_elements=[unique])
+
+
+def _refused(queue: str, refusal: Refusal, now: datetime) -> dict[str, Any]:
+    body, encoding = _readable(refusal.body)
+    return {
+        "digest": hashlib.sha256(b"\0".join([queue.encode(), (refusal.uid or "").encode(), refusal.body])).hexdigest(),
+        "queue": queue,
+        "reason": refusal.reason,
+        "explanation": refusal.explanation,
+        "body": body,
+        "body_encoding": encoding,
+        "created_at": now,
+    } | {name: _safe(getattr(refusal, name)) for name in ("task", "uid", "producer", "key")}
+
+
+def _readable(body: bytes) -> tuple[str, str]:
+    text = body.decode("utf-8", "replace")
+    if text.encode() != body or "\0" in text:
+        return base64.b64encode(body).decode(), "base64"
+    return text, "utf-8"
+
+
+def _safe(name: str | None) -> str | None:
+    return name and name.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def _told(refusal: Refusal, digest: str, now: datetime) -> dict[str, Any]:
+    event = {name: getattr(refusal, name) for name in ("uid", "key", "producer", "reason", "phone")}
+    event |= {"event_id": digest, "state": "refused", "parts": None, "at": now.isoformat()}
+    return owed_callback(refusal.callback or {}, event, now, None)

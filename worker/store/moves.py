@@ -1,0 +1,95 @@
+"""The one statement that moves messages, and the callbacks it owes."""
+
+import uuid
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy.orm import Session
+
+from models import Callback, Message
+from models.lifecycle import FINAL, TOLD, CallbackState, MessageState, sources_of
+
+
+class Moved(NamedTuple):
+    """A message that really moved, with what its producer is told."""
+
+    id: int
+    uid: str
+    key: str | None
+    producer: str
+    phone: str
+    parts: int
+    callback: dict[str, Any] | None
+    reason: str | None
+
+
+_MOVED = (
+    Message.id,
+    Message.uid,
+    Message.key,
+    Message.producer,
+    Message.phone,
+    Message.parts,
+    Message.callback,
+    Message.reason,
+)
+# What belongs to one state only, and goes when the message leaves it.
+_LEFT_BEHIND: dict[str, Any] = {"next_poll_at": None, "delivered_at": None, "reason": None}
+
+
+def move(
+    session: Session,
+    target: MessageState,
+    *criteria: ColumnElement[bool],
+    now: datetime,
+    sources: Collection[MessageState] | None = None,
+    **values: Any,
+) -> Sequence[Moved]:
+    """Move the messages that meet *criteria* to *target*, and return those that really moved.
+
+    *sources* narrows the states they may come from; by default all from which `MOVES` leads there. Callbacks are owed
+    in the same transaction.
+    """
+    allowed = sources_of(target) if sources is None else frozenset(sources)
+    if not allowed <= sources_of(target):
+        raise ValueError(f"no message moves from {sorted(allowed)} to {target}")
+    statement = (
+        update(Message)
+        .where(Message.state.in_(allowed), *criteria)
+        .values({"state": target, "finalized_at": now if target in FINAL else None} | _LEFT_BEHIND | values)
+        .returning(*_MOVED)
+    )
+    moved = [Moved(*row) for row in session.execute(statement, execution_options={"synchronize_session": False})]
+    owe(session, moved, target, now=now)
+    return moved
+
+
+def owe(session: Session, moved: Sequence[Moved], state: MessageState, *, now: datetime) -> None:
+    """Write down what the producers of *moved* want to be told."""
+    if state not in TOLD:
+        return
+    owed = [owed_callback(one.callback, event_of(one, state, now), now, one.id) for one in moved if one.callback]
+    if owed:
+        session.execute(insert(Callback), owed)
+
+
+def event_of(moved: Moved, state: str, at: datetime) -> dict[str, Any]:
+    """What is told of a message: the contract's keys."""
+    told = {name: getattr(moved, name) for name in ("uid", "key", "producer", "reason", "phone", "parts")}
+    return {"event_id": str(uuid.uuid4()), "state": str(state), "at": at.isoformat(), **told}
+
+
+def owed_callback(target: dict[str, Any], event: dict[str, Any], now: datetime, sms_id: int | None) -> dict[str, Any]:
+    """The row of a callback that is to be told at once."""
+    return {
+        "event_id": event["event_id"],
+        "sms_id": sms_id,
+        "target": target,
+        "event": event,
+        "state": CallbackState.OWED,
+        "attempts": 0,
+        "created_at": now,
+        "next_try_at": now,
+    }

@@ -1,0 +1,127 @@
+"""What becomes of a posted batch: one function for each outcome.
+
+All of them also take a batch that upkeep had given up as unconfirmed: the gateway's own answer, however late, knows
+better. What a person has decided meanwhile stands.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, column, insert, select, update, values
+from sqlalchemy.orm import Session
+
+from models import Batch, Message, Report
+from models.base import BigId
+from models.lifecycle import BatchState, MessageState
+from worker.errors import GatewayError
+from worker.gateway import Acceptance, AcceptedSms, RefusedSms
+from worker.store.moves import move
+
+OPEN = frozenset({MessageState.POSTING, MessageState.UNCONFIRMED})
+NOT_ANSWERED = "not_in_the_answer"
+
+
+def accept_batch(
+    session: Session, batch_id: int, acceptance: Acceptance, *, now: datetime, first_poll_at: datetime
+) -> None:
+    """The gateway answered message by message: taken, refused for good, or not mentioned at all."""
+    accepted = _submit(session, batch_id, acceptance.accepted, now, first_poll_at)
+    refused = _refuse_each(session, batch_id, acceptance.refused, now)
+    of_batch = (Message.batch_id == batch_id, Message.id.in_(list(acceptance.unanswered)))
+    move(session, MessageState.UNCONFIRMED, *of_batch, now=now, reason=NOT_ANSWERED)
+    _close(session, batch_id, BatchState.ACCEPTED, now, accepted=accepted, refused=refused)
+
+
+def refuse_batch(session: Session, batch_id: int, error: GatewayError, *, now: datetime) -> None:
+    """The gateway refused the request for good: all its messages fail with that reason."""
+    outcome = {"reason": error.reason, "error_no": error.error_no}
+    move(session, MessageState.FAILED, _of(batch_id), now=now, sources=OPEN, **outcome)
+    _close(session, batch_id, BatchState.REFUSED, now, **outcome, http_status=error.http_status)
+
+
+def split_batch(session: Session, batch_id: int, error: GatewayError, *, now: datetime) -> None:
+    """Something in the batch is at fault: each half queues again, to be posted apart from the other."""
+    open_ids = select(Message.id).where(_of(batch_id), Message.state.in_(OPEN)).order_by(Message.id)
+    ids = session.scalars(open_ids).all()
+    middle = (len(ids) + 1) // 2
+    for side, half in enumerate((ids[:middle], ids[middle:])):
+        split = 2 * batch_id + side  # no two halves ever share a number, because batches do not
+        move(session, MessageState.QUEUED, Message.id.in_(half), now=now, sources=OPEN, split=split, posted_at=None)
+    outcome = {"reason": error.reason, "error_no": error.error_no, "http_status": error.http_status}
+    _close(session, batch_id, BatchState.REFUSED, now, **outcome)
+
+
+def release_batch(session: Session, batch_id: int, error: GatewayError, *, now: datetime) -> None:
+    """The gateway certainly took nothing: its messages queue again, at their old place."""
+    move(session, MessageState.QUEUED, _of(batch_id), now=now, sources=OPEN, posted_at=None)
+    outcome = {"reason": error.reason, "error_no": error.error_no, "http_status": error.http_status}
+    _close(session, batch_id, BatchState.RELEASED, now, **outcome)
+
+
+def leave_unconfirmed(
+    session: Session, batch_id: int, reason: str, *, now: datetime, http_status: int | None = None
+) -> int:
+    """Nobody knows whether it was taken: keep it out of every loop that posts. Return how many messages that is."""
+    moved = move(session, MessageState.UNCONFIRMED, _of(batch_id), now=now, reason=reason)
+    _close(session, batch_id, BatchState.UNCONFIRMED, now, reason=reason, http_status=http_status)
+    return len(moved)
+
+
+def _of(batch_id: int) -> ColumnElement[bool]:
+    return Message.batch_id == batch_id
+
+
+def _close(session: Session, batch_id: int, state: BatchState, now: datetime, **outcome: Any) -> None:
+    session.execute(
+        update(Batch)
+        .where(Batch.id == batch_id, Batch.state.in_([BatchState.POSTING, BatchState.UNCONFIRMED]))
+        .values({"state": state, "finished_at": now, "lease_until": None} | outcome),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _submit(
+    session: Session, batch_id: int, accepted: Sequence[AcceptedSms], now: datetime, first_poll_at: datetime
+) -> int:
+    if not accepted:
+        return 0
+    names = (column("id", BigId), column("request_id", Text), column("message_id", Text))
+    given = [(one.reference, one.request_id, one.message_id) for one in accepted]
+    answers = values(*names, name="answers").data(given).cte("answers")
+    moved = move(
+        session,
+        MessageState.SUBMITTED,
+        Message.id == answers.c.id,
+        _of(batch_id),
+        now=now,
+        sources=OPEN,
+        request_id=answers.c.request_id,
+        message_id=answers.c.message_id,
+        submitted_at=now,
+        next_poll_at=first_poll_at,
+        split=None,
+    )
+    return len(moved)
+
+
+def _refuse_each(session: Session, batch_id: int, refused: Sequence[RefusedSms], now: datetime) -> int:
+    moved = 0
+    for one in refused:
+        of_batch = (_of(batch_id), Message.id == one.reference)
+        outcome = {"reason": one.reason, "error_no": one.error_no}
+        if move(session, MessageState.FAILED, *of_batch, now=now, sources=OPEN, **outcome):
+            session.execute(insert(Report), [_report_of(one, now)])
+            moved += 1
+    return moved
+
+
+def _report_of(refused: RefusedSms, now: datetime) -> dict[str, Any]:
+    ids = {name: str(refused.answer[name]) for name in ("request_id", "message_id") if refused.answer.get(name)}
+    return {
+        "sms_id": refused.reference,
+        "state": MessageState.FAILED,
+        "error_no": refused.error_no,
+        "received_at": now,
+        "answer": refused.answer,
+    } | ids

@@ -1,0 +1,157 @@
+"""Posting: claim a batch, commit, post it once, store what came of it."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import exc
+from sqlalchemy.orm import Session, sessionmaker
+
+from worker.backoff import backoff
+from worker.errors import (
+    AccountRefused,
+    BatchRefused,
+    GatewayError,
+    GatewayUnavailable,
+    NicknameRefused,
+    SubmissionUnconfirmed,
+)
+from worker.gateway import Acceptance, Gateway
+from worker.store import accounts, claims, outcomes
+from worker.store.accounts import Pause
+from worker.store.claims import Claimant, Claimed
+
+log = structlog.get_logger()
+
+GATEWAY_PAUSE = (timedelta(seconds=1), timedelta(minutes=1))  # unreachable or broken: back within a minute
+ACCOUNT_PAUSE = (timedelta(seconds=30), timedelta(minutes=15))  # a person has to act: no hurry, no hammering
+RECORD_PAUSE = (timedelta(seconds=0.1), timedelta(seconds=5))
+LEASE_MARGIN = timedelta(seconds=60)  # past the read time-out: time to store the answer on a slow day
+NOT_RECORDED = "answer_not_recorded"
+
+REMEDIES = {
+    100: "set SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD",
+    101: "check SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD",
+    102: "the vendor blocked the account: ask them",
+    103: "the account's limit is used up: top it up; posting goes on by itself",
+    403: "register this server's IP address with the vendor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The room where messages are posted."""
+
+    sessions: sessionmaker[Session]
+    gateway: Gateway
+    account_id: int
+    worker: str
+    batch_max_messages: int
+    call_timeout: timedelta  #: the longest that the gateway's time-outs let one post take
+    first_poll_after: Callable[[], timedelta]
+    now: Callable[[], datetime]
+    wait: Callable[[float], None]  #: sleeps so many seconds, between tries to store an answer
+
+    def post_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
+        """Post the next batch; return False when there was nothing to post.
+
+        *on_full* is called when the batch was full, so that others may take part before this post is over. Raises
+        SQLAlchemy's errors while the database is away, but never once a batch is on its way.
+        """
+        probing, claimed = self._claim()
+        if claimed is None:
+            return False
+        if len(claimed.messages) == self.batch_max_messages:
+            on_full()
+        # No connection and no lock is held here: a slow gateway must not drain the database's pool.
+        outcome = self._post(claimed)
+        self._record(claimed, outcome, probing=probing)
+        return True
+
+    def _claim(self) -> tuple[bool, Claimed | None]:
+        now = self.now()
+        lease_until = now + self.call_timeout + LEASE_MARGIN
+        claimant = Claimant(self.account_id, self.worker, now, lease_until)
+        with self.sessions.begin() as session:
+            if not accounts.is_paused(session, self.account_id):
+                return False, claims.claim(session, claimant, limit=self.batch_max_messages)
+            if not claims.is_due(session, now=now):
+                return True, None
+            if not accounts.take_probe(session, self.account_id, now=now, until=lease_until):
+                return True, None
+            return True, claims.claim(session, claimant, limit=1)
+
+    def _post(self, claimed: Claimed) -> Acceptance | GatewayError:
+        try:
+            return self.gateway.submit(claimed.messages, nickname=claimed.nickname)
+        except GatewayError as error:
+            return error
+        except Exception as error:  # noqa: BLE001
+            # Our own mistake, after which nobody can say what left. Frames only: an error's words may hold a text.
+            log.error("post_broke", batch_id=claimed.batch_id, frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
+            return SubmissionUnconfirmed(f"unexpected {type(error).__name__}")
+
+    def _record(self, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self.sessions.begin() as session:
+                    self._settle(session, claimed, outcome, probing=probing)
+            except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
+                # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
+                log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)
+                self.wait(backoff(attempt, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
+            except Exception as error:  # noqa: BLE001
+                log.error("answer_not_recorded", batch_id=claimed.batch_id, error=type(error).__name__)  # noqa: TRY400
+                outcome = SubmissionUnconfirmed(NOT_RECORDED)
+                if attempt > 3:  # noqa: PLR2004
+                    return  # upkeep finds the batch when its lease runs out
+            else:
+                self._tell(claimed, outcome)
+                return
+
+    def _settle(self, session: Session, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
+        now, batch_id = self.now(), claimed.batch_id
+        match outcome:
+            case Acceptance():
+                first_poll_at = now + self.first_poll_after()
+                outcomes.accept_batch(session, batch_id, outcome, now=now, first_poll_at=first_poll_at)
+            case NicknameRefused():
+                outcomes.refuse_batch(session, batch_id, outcome, now=now)
+            case BatchRefused() if len(claimed.messages) == 1:
+                outcomes.refuse_batch(session, batch_id, outcome, now=now)
+            case BatchRefused():
+                outcomes.split_batch(session, batch_id, outcome, now=now)
+            case AccountRefused() | GatewayUnavailable():
+                outcomes.release_batch(session, batch_id, outcome, now=now)
+            case _:
+                outcomes.leave_unconfirmed(session, batch_id, outcome.reason, now=now, http_status=outcome.http_status)
+        self._pause_or_resume(session, outcome, probing=probing, now=now)
+
+    def _pause_or_resume(
+        self, session: Session, outcome: Acceptance | GatewayError, *, probing: bool, now: datetime
+    ) -> None:
+        if isinstance(outcome, Acceptance | NicknameRefused | BatchRefused):
+            if accounts.resume(session, self.account_id):
+                log.info("account_resumed", login_id=self.account_id)
+            return
+        base, ceiling = ACCOUNT_PAUSE if isinstance(outcome, AccountRefused) else GATEWAY_PAUSE
+        why = Pause(outcome.reason, outcome.error_no, outcome.http_status)
+        if probing:
+            failed = accounts.probes_of(session, self.account_id) + 1
+            pause = backoff(failed + 1, base=base, ceiling=ceiling)
+            accounts.prolong(session, self.account_id, why, probe_at=now + pause)
+        elif accounts.pause(session, self.account_id, why, now=now, probe_at=now + base):
+            remedy = REMEDIES.get(outcome.error_no or outcome.http_status or 0, "nothing to do: it is tried again")
+            log.warning("account_paused", reason=outcome.reason, error_no=outcome.error_no, remedy=remedy)
+
+    def _tell(self, claimed: Claimed, outcome: Acceptance | GatewayError) -> None:
+        told = {"batch_id": claimed.batch_id, "lane": str(claimed.lane), "messages": len(claimed.messages)}
+        if isinstance(outcome, Acceptance):
+            counts = {"refused": len(outcome.refused), "unanswered": len(outcome.unanswered)}
+            log.info("batch_accepted", accepted=len(outcome.accepted), **counts, **told)
+        else:
+            log.warning("batch_not_accepted", outcome=type(outcome).__name__, reason=outcome.reason, **told)

@@ -1,0 +1,99 @@
+"""Threads that carry orders from the lanes' lists into the table, with no pool slot used."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Event, Thread
+
+import structlog
+from redis.exceptions import RedisError
+
+from models.lifecycle import Lane
+from worker.backoff import backoff
+from worker.intake import NOT_THE_ORDERS_FAULT, Intake, Taken
+from worker.lanes import HEARTBEAT_SECONDS, LaneLists
+
+log = structlog.get_logger()
+
+ORDERS_AT_ONCE = 500
+BYTES_AT_ONCE = 1024 * 1024  # an order may be 512 KiB; memory stays small however many wait
+IDLE_SECONDS = 0.25  # how late an order with a Celery priority of its own may be noticed
+REQUEUE_SECONDS = 0.05
+PAUSE = (timedelta(seconds=0.2), timedelta(seconds=5))
+STOP_SECONDS = 15.0
+
+
+class Takers:
+    """One thread for each lane, and one that shows they are alive and looks for takers that are not."""
+
+    def __init__(self, lists: LaneLists, intake: Intake, *, ring: Callable[[], None], stopping: Event) -> None:
+        self._lists = lists
+        self._intake = intake
+        self._ring = ring
+        self._stopping = stopping
+        steps: list[tuple[str, Callable[[], None]]] = [("heartbeat", self._beat)]
+        steps += [(f"lane {lane}", lambda lane=lane: self._take(lane)) for lane in Lane]  # type: ignore[misc]
+        self._threads = [Thread(target=self._repeat, args=step, name=step[0], daemon=True) for step in steps]
+
+    def start(self) -> None:
+        """Begin; each thread goes on through any trouble until it is told to stop."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop, and put back what is not stored yet."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+        try:
+            self._lists.leave()
+        except RedisError:
+            log.warning("intake_left_orders_in_flight", hint="another worker puts them back within seconds")
+
+    def _repeat(self, name: str, step: Callable[[], None]) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                step()
+            except (RedisError, OSError, *NOT_THE_ORDERS_FAULT) as error:
+                failures += 1
+                self._pause(name, failures, "redis" if isinstance(error, RedisError) else "database", error)
+            except Exception as error:  # noqa: BLE001
+                failures += 1
+                self._pause(name, failures, "a mistake of ours", error)
+            else:
+                if failures:
+                    log.info("intake_goes_on", thread=name)
+                failures = 0
+
+    def _pause(self, name: str, failures: int, because: str, error: Exception) -> None:
+        if failures == 1:
+            # Nothing is lost: what was taken stays in flight, and Redis keeps the rest.
+            log.warning("intake_pauses", thread=name, because=because, error=type(error).__name__)
+        self._stopping.wait(backoff(failures, base=PAUSE[0], ceiling=PAUSE[1]).total_seconds())
+
+    def _beat(self) -> None:
+        self._lists.beat()
+        if adopted := self._lists.adopt():
+            log.warning("orders_put_back", orders=adopted, because="their taker is gone")
+        self._stopping.wait(HEARTBEAT_SECONDS)
+
+    def _take(self, lane: Lane) -> None:
+        raws = self._lists.take(lane, most=ORDERS_AT_ONCE, most_bytes=BYTES_AT_ONCE)
+        if not raws:
+            self._lists.wait(lane, seconds=IDLE_SECONDS)
+            return
+        taken = self._intake.take_raw(raws, lane)
+        requeue = self._again(taken, lane)
+        if self._lists.done(lane, requeue=requeue, ring=bool(taken.stored or taken.moved)):
+            self._ring()
+        log.info("orders_taken", lane=str(lane), orders=len(raws), stored=taken.stored, refused=taken.refused)
+        if requeue:
+            self._stopping.wait(REQUEUE_SECONDS)
+
+    def _again(self, taken: Taken, lane: Lane) -> list[bytes]:
+        """Cancels of messages that another taker may be storing at this moment."""
+        if taken.unmatched and self._lists.others_hold(lane):
+            return [one.envelope.raw for one in taken.unmatched]
+        if taken.unmatched:
+            self._intake.give_up_cancels(taken.unmatched, lane)
+        return []

@@ -1,0 +1,144 @@
+"""Doorbells: tasks of a few lines that wake a room. They carry nothing; right and wrong live in SQL."""
+
+import os
+import secrets
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+import structlog
+from kombu import Queue
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from worker import wiring
+from worker.celery import app, settings
+from worker.errors import CallbackFailed
+from worker.intake import NOT_THE_ORDERS_FAULT
+from worker.store.callbacks import Owed
+from worker.wiring import House
+
+log = structlog.get_logger()
+
+BELL_EXPIRES_SECONDS = 30  # an older one says nothing that a newer would not
+
+_houses: dict[int, House] = {}  # by process: a prefork child must not share its parent's connections
+_stopping = Event()
+_name = {"worker": "sms"}
+
+
+def house() -> House:
+    """This process's rooms."""
+    pid = os.getpid()
+    if pid not in _houses:
+        worker = f"{_name['worker']}:{pid}:{secrets.token_hex(4)}"
+        _houses[pid] = wiring.build(settings, worker=worker, tell_task=_tell_task, stopping=_stopping)
+    return _houses[pid]
+
+
+@app.task(name="sms.submit_batches")
+def submit_batches() -> None:
+    """Post what is queued."""
+
+    def room() -> None:
+        rooms = house()
+        if rooms.lists:
+            rooms.lists.heard()
+        rooms.posting.run(lambda: rooms.may_post() and rooms.submission.post_next(on_full=ring_submission))
+
+    calmly(room)
+
+
+@app.task(name="sms.poll_reports")
+def poll_reports() -> None:
+    """Ask about what is due."""
+    calmly(lambda: house().asking.run(lambda: house().polling.ask_next(on_full=lambda: _ring(poll_reports))))
+
+
+@app.task(name="sms.tell_callbacks")
+def tell_callbacks() -> None:
+    """Tell producers what is owed to them."""
+    calmly(lambda: house().telling.run(lambda: house().callbacks.tell_next(on_full=lambda: _ring(tell_callbacks))))
+
+
+@app.task(name="sms.ring")
+def ring_lost_bells() -> None:
+    """Ring for whatever stands in the table; a bell that was never heard is rung again here."""
+
+    def room() -> None:
+        waiting = house().upkeep.waiting()
+        if waiting.messages:
+            ring_submission()
+        if waiting.callbacks:
+            _ring(tell_callbacks)
+
+    calmly(room)
+
+
+@app.task(name="sms.sweep")
+def sweep() -> None:
+    """Put right what a crash left half done."""
+    calmly(lambda: house().upkeep.sweep())  # noqa: PLW0108 - the house is built within, calmly
+
+
+@app.task(name="sms.delete_old")
+def delete_old() -> None:
+    """Delete what is past its retention."""
+    calmly(lambda: house().upkeep.delete_old())  # noqa: PLW0108
+
+
+def ring_submission() -> None:
+    """Let some worker look for messages to post, unless a bell that nobody has heard yet already does."""
+    lists = house().lists
+    if lists is None or lists.may_ring():
+        ring_at_once()
+
+
+def ring_at_once() -> None:
+    """The same for a caller who already holds the bell."""
+    _ring(submit_batches)
+
+
+def name_this_worker(name: str) -> None:
+    """What batches and in-flight lists are signed with."""
+    _name["worker"] = name
+
+
+def leave() -> None:
+    """Finish what is in hand, and begin nothing new."""
+    _stopping.set()
+
+
+def calmly(room: Callable[[], object]) -> None:
+    """Run *room*; leave trouble with database or broker to the next bell, in one line without parameters."""
+    try:
+        room()
+    except NOT_THE_ORDERS_FAULT as error:
+        log.warning("database_away", error=type(error).__name__, hint="nothing is lost; it is tried again")
+    except (RedisError, BrokerError) as error:
+        log.warning("broker_away", error=type(error).__name__, hint="nothing is lost; it is tried again")
+
+
+def _ring(task: Any) -> None:
+    try:
+        task.apply_async(expires=BELL_EXPIRES_SECONDS, retry=False)
+    except (RedisError, BrokerError, OSError) as error:
+        log.warning("bell_not_rung", error=type(error).__name__, hint="the next sweep rings it")
+
+
+def _tell_task(owed: Owed) -> None:
+    target = owed.target
+    # A queue that we do not consume: named here, because missing ones are not made by mistake.
+    queue = Queue(target["queue"]) if target.get("queue") else Queue("celery")
+    try:
+        app.send_task(
+            target["task"],
+            args=[owed.event],
+            queue=queue,
+            argsrepr="(…)",
+            kwargsrepr="{}",
+            retry=False,
+            ignore_result=True,
+        )
+    except (RedisError, BrokerError, OSError) as error:
+        raise CallbackFailed(type(error).__name__) from None

@@ -1,0 +1,77 @@
+"""Looking for what a crash left behind, and for what time has overtaken. Safe to run twice, or on every worker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session, sessionmaker
+
+from models.lifecycle import Lane
+from worker.store import accounts, callbacks, claims, sweeps
+from worker.store.engine import reading
+
+log = structlog.get_logger()
+
+MOST_RESENDS = 1  # by policy; a gateway that cuts every answer must not make a phone ring for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The keeper of the house."""
+
+    sessions: sessionmaker[Session]
+    policy: Callable[[Lane], str]
+    retention: timedelta | None  #: None keeps everything
+    now: Callable[[], datetime]
+
+    def sweep(self) -> dict[str, int]:
+        """Put right what is half done; return how many messages each sweep found."""
+        found = {
+            "worker_died": self._each(lambda session, now: sweeps.rescue_dead_posts(session, now=now)),
+            "expired": self._each(lambda session, now: sweeps.expire_late(session, now=now)),
+            "by_policy": sum(self._by_policy(lane) for lane in Lane),
+        }
+        if any(found.values()):
+            log.info("sweep_found", **found)
+        return found
+
+    def delete_old(self) -> int:
+        """Delete what is past its retention, a thousand at a time; return how many messages."""
+        if self.retention is None:
+            return 0
+        before, deleted = self.now() - self.retention, 0
+        while batch := self._each(lambda session, _: sweeps.delete_old(session, before=before)):
+            deleted += batch
+        return deleted
+
+    def waiting(self) -> "Waiting":
+        """What nobody may be working on: lost bells are rung again from here."""
+        now = self.now()
+        with reading(self.sessions) as session:
+            return Waiting(claims.is_due(session, now=now), callbacks.is_owed(session, now=now))
+
+    def _by_policy(self, lane: Lane) -> int:
+        return self._each(
+            lambda session, now: sweeps.apply_policy(
+                session, lane, self.policy(lane), now=now, most_resends=MOST_RESENDS
+            )
+        )
+
+    def _each(self, sweep: Callable[[Session, datetime], int]) -> int:
+        with self.sessions.begin() as session:
+            return sweep(session, self.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Work that stands in the table."""
+
+    messages: bool
+    callbacks: bool
+
+
+def resume(sessions: sessionmaker[Session], account_id: int) -> bool:
+    """Let posting go on at once, as a person decided; return whether it had been paused."""
+    with sessions.begin() as session:
+        return accounts.resume(session, account_id)

@@ -1,0 +1,147 @@
+"""The rooms with all they need, built once for each process from the settings."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from models.lifecycle import Lane
+from worker.backoff import ladder
+from worker.callbacks import Callbacks, Tell
+from worker.clock import utc_now
+from worker.errors import CallbackFailed
+from worker.gateway.http import http_gateway
+from worker.intake import Intake
+from worker.lanes import LaneLists
+from worker.limits import Limit, turn
+from worker.order_fields import Terms
+from worker.polling import Polling
+from worker.settings import Settings
+from worker.store.accounts import account_id_of
+from worker.store.callbacks import Owed
+from worker.store.engine import make_engine, make_sessions
+from worker.submission import Submission
+from worker.turnstile import Turnstile
+from worker.upkeep import Upkeep
+from worker.webhook import Webhook
+
+CALLBACKS_AT_ONCE = 2
+OTHER_CONNECTIONS = 8  # lanes, bells and sweeps
+REDIS_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything one process works with. *stopping* is set when it is to finish what is in hand and leave."""
+
+    settings: Settings
+    engine: Engine
+    lists: LaneLists | None  #: None where the broker is not Redis
+    intake: Intake
+    submission: Submission
+    polling: Polling
+    callbacks: Callbacks
+    upkeep: Upkeep
+    posting: Turnstile
+    asking: Turnstile
+    telling: Turnstile
+    may_post: Callable[[], bool]
+    stopping: Event
+
+
+def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) -> House:
+    """Build the house; *worker* names this process and no other that ever was.
+
+    Raises SQLAlchemy's errors if the database does not answer.
+    """
+    engine = make_engine(
+        settings.database_url,
+        connections=settings.gateway_connections + settings.poll_connections + OTHER_CONNECTIONS,
+    )
+    sessions = make_sessions(engine)
+    with sessions.begin() as session:
+        account_id = account_id_of(session, settings.gateway_login)
+    redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
+    posts, polls = _limits(settings, redis, stopping)
+    gateway = http_gateway(settings)
+    call_timeout = timedelta(seconds=settings.gateway_connect_timeout_seconds + settings.gateway_read_timeout_seconds)
+    return House(
+        settings=settings,
+        engine=engine,
+        lists=LaneLists(redis, owner=worker, prefix=settings.redis_key_prefix) if redis else None,
+        intake=Intake(sessions, lambda lane: terms(settings, lane), utc_now),
+        submission=Submission(
+            sessions,
+            gateway,
+            account_id,
+            worker,
+            settings.batch_max_messages,
+            call_timeout,
+            lambda: ladder(settings.poll_ladder_seconds, 0, random.random),
+            utc_now,
+            time.sleep,
+        ),
+        polling=Polling(
+            sessions,
+            gateway,
+            settings.poll_ladder_seconds,
+            timedelta(hours=settings.poll_give_up_after_hours),
+            call_timeout,
+            utc_now,
+            random.random,
+            turn(polls, stopping),
+        ),
+        callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random),
+        upkeep=Upkeep(sessions, settings.unconfirmed_policy, _retention(settings), utc_now),
+        posting=Turnstile(settings.gateway_connections, stopping),
+        asking=Turnstile(settings.poll_connections, stopping),
+        telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
+        may_post=turn(posts, stopping),
+        stopping=stopping,
+    )
+
+
+def make_redis(url: str) -> Redis:
+    """A client of the broker's server, for what Celery does not do."""
+    return Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_keepalive=True, health_check_interval=25)
+
+
+def terms(settings: Settings, lane: Lane) -> Terms:
+    """What the settings say about orders that come by *lane* now."""
+    signs = settings.callback_secret is not None
+    return Terms(lane, utc_now(), settings.zone, settings.gateway_nickname, settings.max_parts, signs)
+
+
+def _limits(settings: Settings, redis: Redis | None, stopping: Event) -> tuple[list[Limit], list[Limit]]:
+    prefix = f"{settings.redis_key_prefix}sms:limit:"
+    both = _limit(redis, prefix + "gateway", settings.gateway_requests_per_second, stopping)
+    polls = _limit(redis, prefix + "polls", settings.poll_requests_per_second, stopping)
+    return both, polls + both
+
+
+def _limit(redis: Redis | None, name: str, per_second: float, stopping: Event) -> list[Limit]:
+    return [Limit(redis, name, per_second, stopping)] if per_second else []
+
+
+def _retention(settings: Settings) -> timedelta | None:
+    return timedelta(days=settings.retention_days) if settings.retention_days else None
+
+
+def _teller(settings: Settings, tell_task: Tell) -> Tell:
+    secret = settings.callback_secret
+    webhook = secret and Webhook(secret.get_secret_value(), settings.callback_private_addresses, utc_now)
+
+    def tell(owed: Owed) -> None:
+        if "task" in owed.target:
+            tell_task(owed)
+        elif webhook:
+            webhook.post(owed.target["url"], owed.event)
+        else:
+            raise CallbackFailed("SMS_CALLBACK_SECRET is not set")
+
+    return tell
