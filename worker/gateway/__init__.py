@@ -48,6 +48,7 @@ class Acceptance:
     accepted: Sequence[AcceptedSms] = ()
     refused: Sequence[RefusedSms] = ()
     unanswered: Sequence[int] = ()  #: references of which the answer says nothing: nobody knows
+    returned: Sequence[RefusedSms] = ()  #: not taken, and not at fault: the account's limit ran out at this message
 
 
 @dataclass(frozen=True, slots=True)
