@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from worker.cli.db import db, without_secrets
+from worker.errors import SchemaMismatch, SettingsError
+
+
+def test_an_empty_database_is_brought_to_this_release_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/sms.db"
+
+    first = CliRunner().invoke(db, ["upgrade", "--url", url])
+    second = CliRunner().invoke(db, ["upgrade", "--url", url])
+
+    assert first.output.startswith("The database was empty and is now at")
+    assert "nothing to do" in second.output
+
+
+def test_a_migrated_database_passes_the_check(database_url: str) -> None:
+    checked = CliRunner().invoke(db, ["check", "--url", database_url])
+
+    assert checked.exit_code == 0
+    assert checked.output.endswith("as it should be.\n")
+
+
+def test_an_empty_database_fails_the_check_with_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatch, match="sms db upgrade"):
+        CliRunner().invoke(db, ["check", "--url", f"sqlite:///{tmp_path}/sms.db"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["check", "upgrade"])
+def test_a_database_that_does_not_answer_is_named_without_its_password(command: str) -> None:
+    url = "postgresql+psycopg://sms:secret@127.0.0.1:1/sms"
+
+    with pytest.raises(SettingsError, match=r"postgresql\+psycopg://127\.0\.0\.1:1/sms does not answer: ") as raised:
+        CliRunner().invoke(db, [command, "--url", url], catch_exceptions=False)
+
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        pytest.param("redis://:secret@10.0.0.1:6379/3", "redis://10.0.0.1:6379/3", id="in the user part"),
+        pytest.param("redis://10.0.0.1/3?password=secret", "redis://10.0.0.1/3", id="in the query"),
+        pytest.param("postgresql+psycopg://a:b@db/sms", "postgresql+psycopg://db/sms", id="of the database"),
+        pytest.param("sqlite:////var/sms.db", "sqlite:////var/sms.db", id="none there"),
+    ],
+)
+def test_no_password_is_ever_shown(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

@@ -1,0 +1,32 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from worker.embedded import home as homes
+from worker.errors import SmsError
+
+
+def test_a_folder_keeps_its_addresses(tmp_path: Path) -> None:
+    first = homes.open_home(tmp_path)
+
+    assert homes.open_home(tmp_path) == first
+    assert len({first.redis_port, first.gateway_port, first.control_port}) == 3
+
+
+@pytest.mark.parametrize("kept", ["", "{}", "[1]", '{"redis_port": 1}'], ids=["empty", "nothing", "a list", "a part"])
+def test_an_unreadable_state_says_what_to_do(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "state.json").write_text(kept)
+
+    with pytest.raises(SmsError, match="Remove it: new ports are chosen then, the database stays"):
+        homes.open_home(tmp_path)
+
+
+def test_a_port_that_somebody_else_has_taken_is_named(tmp_path: Path) -> None:
+    home = homes.open_home(tmp_path)
+
+    with (
+        socket.create_server(("127.0.0.1", home.redis_port)),
+        pytest.raises(SmsError, match=f"Port {home.redis_port} is taken"),
+    ):
+        homes.redis_part(home)

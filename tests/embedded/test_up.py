@@ -1,0 +1,144 @@
+import os
+import re
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+from pydantic import SecretStr
+from servers import is_gone, wait_for
+
+from worker.cli import up
+from worker.embedded import processes
+from worker.settings import Settings
+
+UP = [sys.executable, "-m", "worker.cli.main", "up"]
+
+
+class Up:
+    """``sms up`` in a folder, as a person would run it in a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / ".sms" / "up"
+        self.env = {"SMS_POLL_LADDER_SECONDS": "1"}
+        self._number = 0
+
+    def start(self) -> str:
+        """Return what it shows once all is ready."""
+        self._number += 1
+        self.shown = self.folder / f"up-{self._number}.log"
+        env = {name: value for name, value in os.environ.items() if not name.startswith("SMS_")}
+        self.process = processes.start(UP, log=self.shown, env=env | self.env, cwd=self.folder)
+        processes.wait_until_ready(self.process, lambda: "Ctrl-C" in self.shown.read_text(), seconds=90, log=self.shown)
+        return self.shown.read_text()
+
+    def stop(self) -> int:
+        """Press Ctrl-C; return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(90)
+
+    def states(self) -> list[str]:
+        with closing(sqlite3.connect(self.state / "sms.db")) as database:
+            return [state for (state,) in database.execute("SELECT state FROM messages ORDER BY id")]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Up]:
+    house = Up(tmp_path)
+    yield house
+    house.stop()
+
+
+def send_as_shown(shown: str) -> None:
+    """Copy and paste the line that `sms up` shows."""
+    line = next(line for line in shown.splitlines() if "send_task" in line)
+    subprocess.run(shlex.split(line), check=True, capture_output=True)
+
+
+def test_a_second_start_goes_on_where_the_first_stopped(house: Up) -> None:
+    first = house.start()
+    send_as_shown(first)
+    wait_for(lambda: house.states() == ["delivered"], seconds=60)
+    assert house.stop() == 0
+
+    second = house.start()
+    send_as_shown(second)
+
+    wait_for(lambda: house.states() == ["delivered", "delivered"], seconds=60)
+    assert address_lines(first) == address_lines(second)
+
+
+def test_a_second_start_at_the_same_time_is_refused(house: Up) -> None:
+    house.start()
+
+    second = subprocess.run(UP, cwd=house.folder, capture_output=True, text=True, check=False)
+
+    assert second.returncode == 2
+    assert re.fullmatch(r"sms: `sms up` runs already on .*\n", second.stderr)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_killed_outright_it_leaves_nothing_behind_and_starts_again(house: Up) -> None:
+    house.start()
+    children = children_of(house.process.pid)
+
+    house.process.kill()
+    house.process.wait()
+
+    assert len(children) == 4
+    wait_for(lambda: all(is_gone(pid) for pid in children))
+    house.start()
+
+
+def test_a_database_of_ones_own_is_used_and_never_migrated_unasked(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SMS_DATABASE_URL=sqlite:///mine.db\n")
+
+    shown = subprocess.run(UP, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert shown.returncode == 2
+    assert "sms db upgrade" in shown.stderr
+    assert not (tmp_path / ".sms" / "up" / "sms.db").exists()
+
+
+def test_what_one_has_set_is_yours_and_shown_without_its_password(house: Up) -> None:
+    house.env = {"SMS_GATEWAY_URL": "http://me:secret@127.0.0.1:1/smsgateway", "SMS_GATEWAY_LOGIN": "me"}
+    house.env |= {"SMS_GATEWAY_PASSWORD": "secret"}
+
+    shown = house.start()
+
+    assert re.search(r"gateway\W+yours\W+http://127\.0\.0\.1:1/smsgateway", shown)
+    assert re.search(r"database\W+embedded\W+sqlite:", shown)
+    assert "secret" not in shown
+    assert not (house.state / "logs" / "sandbox.log").exists()
+
+
+@pytest.mark.parametrize("prefix", ["", "shop:"], ids=["no prefix", "a prefix"])
+def test_the_first_sms_that_is_shown_finds_its_lane(redis_url: str, prefix: str) -> None:
+    settings = Settings(
+        redis_url=redis_url,
+        redis_key_prefix=prefix,
+        gateway_url="http://127.0.0.1:1",
+        gateway_login="a",
+        gateway_password=SecretStr("b"),
+    )
+
+    send_as_shown(up._first_sms(settings, up.FAKE_PHONE))
+
+    with redis.Redis.from_url(redis_url) as connection:
+        assert connection.llen(f"{prefix}sms.otp") == 1
+
+
+def address_lines(shown: str) -> list[str]:
+    return [line for line in shown.splitlines() if "://" in line]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

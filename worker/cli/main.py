@@ -1,0 +1,60 @@
+"""The console command ``sms``."""
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from worker.errors import SmsError
+
+COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with commands of its own
+    "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat.",
+    "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
+    "sandbox": "Run the vendor's gateway re-created as a local server: it answers alike and sends no SMS.",
+    "db": "Bring the database to this release, or check that it is.",
+}
+
+
+class ImportedWhenCalled(TyperGroup):
+    """Libraries of databases and servers take over a second to import: ``sms --help`` is not to wait for them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the real command in the place of the one that only stands in the list."""
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        return name, _imported(str(name)) if placeholder else None, rest
+
+
+def _imported(name: str) -> Any:
+    command = getattr(importlib.import_module(f"worker.cli.{name}"), name)
+    if isinstance(command, typer.Typer):
+        return get_command(command)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(command)
+    return get_command(alone)
+
+
+app = typer.Typer(
+    cls=ImportedWhenCalled,
+    help="SMS orders from Celery, stored in SQL, posted to the GETSMS.UZ gateway: none lost, none twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables, and secrets with them
+)
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(lambda: None)
+
+
+def main() -> None:
+    """Run the command of the command line; an error of ours is one line on stderr and exit code 2."""
+    try:
+        app()
+    except SmsError as error:
+        sys.stderr.write(f"sms: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""``sms up``: everything on this machine, until Ctrl-C."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import dotenv_values
+from rich.console import Console
+from rich.table import Table
+
+from migrations import schema
+from worker.cli.db import looking_at, without_secrets
+from worker.embedded import home as homes
+from worker.embedded.home import Home
+from worker.embedded.supervisor import LOGS, Part, Supervisor, only_one, stopping_on_signals
+from worker.settings import ENV_FILE, SECRETS_DIR, Settings, load_settings
+from worker.store.schema import check_schema
+
+BROKER = {"SMS_REDIS_URL", "SMS_BROKER_URL"}  # whoever has set either has a broker
+FAKE_PHONE = "998900001234"
+OWN_PHONE = "998… (your own number: this one really goes out)"
+
+console = Console(highlight=False, markup=False, emoji=False)
+
+
+def up(
+    state: Annotated[Path, typer.Option(help="The folder of everything that a later start goes on with.")] = Path(
+        ".sms/up"
+    ),
+) -> None:
+    """Run everything on this machine until Ctrl-C: Redis-compatible server, SQLite, sandbox gateway, worker, beat.
+
+    What the environment or .env sets (SMS_REDIS_URL, SMS_DATABASE_URL, SMS_GATEWAY_URL) is used instead of the
+    embedded part.
+    """
+    with only_one(state, "sms up"):
+        home = homes.open_home(state)
+        yours = _given()
+        os.environ.update(_embedded_env(home, yours))
+        settings = load_settings()
+        _prepare_database(settings, mine="SMS_DATABASE_URL" not in yours)
+        supervisor = Supervisor(
+            _parts(home, yours), folder=home.folder, env=os.environ, cwd=Path.cwd(), say=console.print
+        )
+        _run(supervisor, home, settings, yours)
+
+
+def _run(supervisor: Supervisor, home: Home, settings: Settings, yours: set[str]) -> None:
+    with stopping_on_signals(supervisor):
+        try:
+            console.print("Starting …")
+            supervisor.start()
+            if not supervisor.stopping:
+                _show(home, settings, yours)
+            supervisor.run()
+            console.print("Stopping; a second Ctrl-C kills.")
+        finally:
+            supervisor.stop()
+    console.print("Stopped. The next `sms up` goes on from here.")
+
+
+def _given() -> set[str]:
+    """The names of all settings that the person has set in some way."""
+    secrets = Path(os.environ.get(SECRETS_DIR) or os.devnull)
+    files = {file.name: "set" for file in secrets.iterdir()} if secrets.is_dir() else {}
+    every = {**files, **dotenv_values(ENV_FILE), **os.environ}
+    return {name.upper() for name, value in every.items() if value}
+
+
+def _embedded_env(home: Home, yours: set[str]) -> dict[str, str]:
+    env: dict[str, str] = {}
+    if not yours & BROKER:
+        env["SMS_REDIS_URL"] = home.redis_url
+    if "SMS_DATABASE_URL" not in yours:
+        env["SMS_DATABASE_URL"] = home.database_url
+    if "SMS_GATEWAY_URL" not in yours:
+        env |= home.gateway_env()  # never the person's own login to a gateway that only plays
+    return env
+
+
+def _parts(home: Home, yours: set[str]) -> list[Part]:
+    parts = [] if yours & BROKER else [homes.redis_part(home)]
+    if "SMS_GATEWAY_URL" not in yours:
+        parts.append(homes.sandbox_part(home))
+    return [*parts, homes.worker_part(home), homes.beat_part()]
+
+
+def _prepare_database(settings: Settings, *, mine: bool) -> None:
+    """Migrate the embedded database. The person's own is only looked at: raises `SchemaMismatch`."""
+    if mine:
+        schema.upgrade(settings.database_url)
+        return
+    with looking_at(settings.database_url) as engine:
+        check_schema(engine)
+
+
+def _show(home: Home, settings: Settings, yours: set[str]) -> None:
+    table = Table("part", "whose", "address")
+    for part, names, url in (
+        ("broker", BROKER, settings.broker),
+        ("database", {"SMS_DATABASE_URL"}, settings.database_url),
+        ("gateway", {"SMS_GATEWAY_URL"}, settings.gateway_url),
+    ):
+        table.add_row(part, "yours" if yours & names else "embedded", without_secrets(url))
+    console.print(table)
+    plays = "SMS_GATEWAY_URL" not in yours
+    lines = [
+        f"Logs:    {home.folder / LOGS}",
+        *([f"Sandbox: {home.control_url}/journal; it answers like the vendor's gateway and sends nothing."] * plays),
+        f"\nA first SMS, from another terminal:\n\n  {_first_sms(settings, FAKE_PHONE if plays else OWN_PHONE)}",
+        "\nCtrl-C stops everything.",
+    ]
+    console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _first_sms(settings: Settings, phone: str) -> str:
+    broker = without_secrets(settings.broker)
+    prefix = {"broker_transport_options": {"global_keyprefix": settings.redis_key_prefix}}
+    changes = f", changes={json.dumps(prefix)}" if settings.redis_key_prefix else ""
+    script = (
+        f'from celery import Celery; print(Celery(broker="{broker}"{changes})'
+        f'.send_task("sms.send", args=["{phone}", "Your code is 4821"], queue="sms.otp").id)'
+    )
+    hint = "" if broker == settings.broker else "\n\n  (with your broker's password and options put in)"
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}{hint}"

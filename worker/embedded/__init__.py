@@ -1,0 +1,1 @@
+"""Everything that a machine without Redis, PostgreSQL or a gateway needs to try the workers."""
