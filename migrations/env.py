@@ -14,9 +14,10 @@ STATEMENT_TIMEOUT = "15min"
 def run(connection: Connection) -> None:
     """Run the migrations that were asked for over *connection*."""
     if connection.dialect.name == "postgresql":
+        # Before the time-outs, which would end this wait as well: another upgrade may take its time.
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
     context.configure(
         connection=connection,

@@ -1,6 +1,7 @@
 """The Celery app: queues, routes and beat's schedule. ``celery -A worker worker``, ``celery -A worker beat``."""
 
 import logging
+import os
 from typing import Any
 
 from celery import Celery
@@ -24,7 +25,15 @@ def _settings() -> Settings:
         raise SystemExit(str(error)) from None
 
 
+def _refuse_another_broker(broker: str) -> None:
+    # Celery lets these win over every other setting: bells would go where nobody takes the orders.
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        if os.environ.get(name, broker) != broker:
+            raise SystemExit(f"{name} (or -b) names another broker than SMS_REDIS_URL: set that one only.")
+
+
 settings = _settings()
+_refuse_another_broker(settings.broker)
 app = Celery("sms", include=["worker.tasks", "worker.order_tasks", "worker.startup"])
 
 # Where orders cannot be taken off Redis in bulk, they come as ordinary tasks.

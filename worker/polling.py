@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,7 +17,7 @@ from worker.store.polls import Schedule
 log = structlog.get_logger()
 
 QUESTIONS_PER_LEASE = 20  # their answers are stored in one transaction
-LEASE_MARGIN = timedelta(seconds=60)
+LEASE_MARGIN = timedelta(seconds=15)  # questions that were not asked by then wait for the next lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,27 @@ class Polling:
     def ask_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
         """Ask for some request_ids that are due; return False when none is.
 
-        *on_full* is called when there may be more, so that others may take part. What could not be asked, because the
-        worker stops, stays leased and is asked again when its lease runs out.
+        *on_full* is called when there may be more, so that others may take part. What could not be asked in time, or
+        because the worker stops, stays leased and is asked when its lease runs out.
         """
-        request_ids = self._lease()
+        last_start, request_ids = self._lease()
         if len(request_ids) == QUESTIONS_PER_LEASE:
             on_full()
-        answers = [(request_id, self._ask(request_id)) for request_id in request_ids if self.turn()]
-        with self.sessions.begin() as session:
-            for request_id, reports in answers:
-                self._store(session, request_id, reports)
+        # One question after another, as long as each is sure to end within the lease.
+        in_time = takewhile(lambda _: self.turn() and self.now() < last_start, request_ids)
+        answers = {request_id: self._ask(request_id) for request_id in in_time}
+        if answers:
+            now = self.now()
+            with self.sessions.begin() as session:
+                polls.record_answers(session, answers, now=now, schedule=self._schedule())
         return bool(request_ids)
 
-    def _lease(self) -> list[str]:
+    def _lease(self) -> tuple[datetime, list[str]]:
         now = self.now()
-        until = now + self.call_timeout * QUESTIONS_PER_LEASE + LEASE_MARGIN
+        last_start = now + LEASE_MARGIN
         with self.sessions.begin() as session:
-            return polls.lease_due(session, now=now, until=until, limit=QUESTIONS_PER_LEASE)
+            until = last_start + self.call_timeout
+            return last_start, polls.lease_due(session, now=now, until=until, limit=QUESTIONS_PER_LEASE)
 
     def _ask(self, request_id: str) -> Sequence[Report] | None:
         """What the gateway says; None when it gave no usable answer, which says nothing about the message."""
@@ -61,10 +66,5 @@ class Polling:
             log.info("poll_without_answer", reason=error.reason, error_no=error.error_no)
             return None
 
-    def _store(self, session: Session, request_id: str, reports: Sequence[Report] | None) -> None:
-        now = self.now()
-        schedule = Schedule(lambda asked: ladder(self.ladder_seconds, asked, self.dice), self.give_up_after)
-        if reports is None:
-            polls.postpone(session, request_id, now=now, schedule=schedule)
-        else:
-            polls.record_reports(session, request_id, reports, now=now, schedule=schedule)
+    def _schedule(self) -> Schedule:
+        return Schedule(lambda asked: ladder(self.ladder_seconds, asked, self.dice), self.give_up_after)

@@ -49,11 +49,11 @@ class IntakeStep(bootsteps.StartStopStep):
 app.steps["worker"].add(IntakeStep)
 
 
-@signals.celeryd_after_setup.connect(weak=False)
-def _check(sender: str, instance: Any, **_: Any) -> None:
+@signals.celeryd_init.connect(weak=False)
+def _check(sender: str, options: dict[str, Any], **_: Any) -> None:
     """Refuse to start, in one line, where starting would break a promise."""
     tasks.name_this_worker(sender)
-    complaint = _of_queues(app.amqp.queues.consume_from) or _of_pool(instance.pool_cls) or _of_database()
+    complaint = _of_queues(options.get("queues")) or _of_pool(options.get("pool")) or _of_database()
     if complaint:
         raise SystemExit(complaint)
 
@@ -63,18 +63,21 @@ def _leave(**_: Any) -> None:
     tasks.leave()
 
 
-def _of_queues(queues: Any) -> str | None:
-    lanes = [lane for lane in LANES if lane in queues]
-    if settings.broker_is_redis and lanes:
+def _of_queues(queues: list[str] | str | None) -> str | None:
+    wanted = queues.split(",") if isinstance(queues, str) else queues or []
+    known = [queue.name for queue in app.conf.task_queues]
+    lanes = [lane for lane in LANES if lane in wanted and lane not in known]
+    if lanes:
         return (
             f"-Q {','.join(lanes)}: every worker takes orders off the lanes' queues by itself, in a way that a kill "
             "cannot lose; consumed as ordinary tasks as well they could be. Leave the lanes out of -Q."
         )
-    return None
+    strange = [name for name in wanted if name not in known]
+    return f"-Q {','.join(strange)}: there is no such queue; there are {', '.join(known)}." if strange else None
 
 
 def _of_pool(pool: Any) -> str | None:
-    name = pool if isinstance(pool, str) else pool.__module__
+    name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
     if name.endswith(GREEN_POOLS):
         return (
             "-P gevent and -P eventlet never restore unacknowledged messages: use -P threads (the default) or prefork."

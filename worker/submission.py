@@ -2,13 +2,15 @@
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Lock
 
 import structlog
 from sqlalchemy import exc
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.lifecycle import Lane
 from worker.backoff import backoff
 from worker.errors import (
     AccountRefused,
@@ -19,16 +21,17 @@ from worker.errors import (
     SubmissionUnconfirmed,
 )
 from worker.gateway import Acceptance, Gateway
+from worker.pace import Pace
 from worker.store import accounts, claims, outcomes
 from worker.store.accounts import Pause
-from worker.store.claims import Claimant, Claimed
+from worker.store.claims import Claimant, Claimed, Linger
 
 log = structlog.get_logger()
 
 GATEWAY_PAUSE = (timedelta(seconds=1), timedelta(minutes=1))  # unreachable or broken: back within a minute
 ACCOUNT_PAUSE = (timedelta(seconds=30), timedelta(minutes=15))  # a person has to act: no hurry, no hammering
 RECORD_PAUSE = (timedelta(seconds=0.1), timedelta(seconds=5))
-LEASE_MARGIN = timedelta(seconds=60)  # past the read time-out: time to store the answer on a slow day
+LEASE_MARGIN = timedelta(seconds=15)  # past the time-outs; an answer stored still later is not lost either
 NOT_RECORDED = "answer_not_recorded"
 
 REMEDIES = {
@@ -52,7 +55,9 @@ class Submission:
     call_timeout: timedelta  #: the longest that the gateway's time-outs let one post take
     first_poll_after: Callable[[], timedelta]
     now: Callable[[], datetime]
-    wait: Callable[[float], None]  #: sleeps so many seconds, between tries to store an answer
+    wait: Callable[[float], None]  #: sleeps so many seconds
+    pace: Pace = field(default_factory=Pace)
+    lingering: Lock = field(default_factory=Lock)
 
     def post_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
         """Post the next batch; return False when there was nothing to post.
@@ -63,6 +68,8 @@ class Submission:
         probing, claimed = self._claim()
         if claimed is None:
             return False
+        if isinstance(claimed, Linger):
+            return self._linger(claimed)
         if len(claimed.messages) == self.batch_max_messages:
             on_full()
         # No connection and no lock is held here: a slow gateway must not drain the database's pool.
@@ -70,18 +77,37 @@ class Submission:
         self._record(claimed, outcome, probing=probing)
         return True
 
-    def _claim(self) -> tuple[bool, Claimed | None]:
+    def _linger(self, until: Linger) -> bool:
+        """Wait for a fuller batch, in one thread; the others leave it to that one."""
+        if not self.lingering.acquire(blocking=False):
+            return False
+        try:
+            self.wait(until.pause.total_seconds())
+        finally:
+            self.lingering.release()
+        return True
+
+    def _claim(self) -> tuple[bool, Claimed | Linger | None]:
         now = self.now()
         lease_until = now + self.call_timeout + LEASE_MARGIN
         claimant = Claimant(self.account_id, self.worker, now, lease_until)
         with self.sessions.begin() as session:
             if not accounts.is_paused(session, self.account_id):
-                return False, claims.claim(session, claimant, limit=self.batch_max_messages)
+                return False, self._claim_some(session, claimant)
             if not claims.is_due(session, now=now):
                 return True, None
             if not accounts.take_probe(session, self.account_id, now=now, until=lease_until):
                 return True, None
             return True, claims.claim(session, claimant, limit=1)
+
+    def _claim_some(self, session: Session, claimant: Claimant) -> Claimed | Linger | None:
+        def patience(lane: Lane, missing: int, oldest_at: datetime) -> timedelta:
+            return self.pace.linger(lane, missing, oldest_at, now=claimant.now)
+
+        claimed = claims.claim(session, claimant, limit=self.batch_max_messages, patience=patience)
+        if isinstance(claimed, Claimed):
+            self.pace.note(claimed.lane, len(claimed.messages), now=claimant.now)
+        return claimed
 
     def _post(self, claimed: Claimed) -> Acceptance | GatewayError:
         try:
@@ -134,9 +160,12 @@ class Submission:
     def _pause_or_resume(
         self, session: Session, outcome: Acceptance | GatewayError, *, probing: bool, now: datetime
     ) -> None:
+        if isinstance(outcome, Acceptance) and outcome.returned:
+            first = outcome.returned[0]
+            outcome = AccountRefused(first.reason, error_no=first.error_no)
         if isinstance(outcome, Acceptance | NicknameRefused | BatchRefused):
             if accounts.resume(session, self.account_id):
-                log.info("account_resumed", login_id=self.account_id)
+                log.info("account_resumed")
             return
         base, ceiling = ACCOUNT_PAUSE if isinstance(outcome, AccountRefused) else GATEWAY_PAUSE
         why = Pause(outcome.reason, outcome.error_no, outcome.http_status)

@@ -1,8 +1,8 @@
 """Claiming queued messages into a batch that is about to be posted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, insert, select, tuple_
@@ -27,6 +27,13 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Linger:
+    """Nothing was claimed, because a fuller batch is to be had so soon."""
+
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Claimant:
     """Who claims, and until when it is taken to be alive."""
 
@@ -36,14 +43,25 @@ class Claimant:
     lease_until: datetime
 
 
-def claim(session: Session, claimant: Claimant, *, limit: int) -> Claimed | None:
+#: lane, messages missing to a full batch, the oldest one's instant → how long to wait for them
+Patience = Callable[[Lane, int, datetime], timedelta]
+
+
+def at_once(_lane: Lane, _missing: int, _oldest_at: datetime) -> timedelta:
+    """No patience: take what is there."""
+    return timedelta(0)
+
+
+def claim(session: Session, claimant: Claimant, *, limit: int, patience: Patience = at_once) -> Claimed | Linger | None:
     """Put up to *limit* due messages of the best lane into a new batch; None if nothing is due.
 
     They share lane and nickname, and no phone stands twice, because nothing in the gateway's answer would tell those
     two apart. Must be committed before the first byte leaves.
     """
     for lane in Lane:
-        chosen = _choose(session, lane, limit, claimant.now)
+        chosen, drained = _choose(session, lane, limit, claimant.now)
+        if chosen and drained and (pause := patience(lane, limit - len(chosen), chosen[0].send_at)):
+            return Linger(pause)
         if chosen:
             return _batch(session, claimant, lane, chosen)
     return None
@@ -55,7 +73,8 @@ def is_due(session: Session, *, now: datetime) -> bool:
     return any(session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first() for lane in Lane)
 
 
-def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> list[Row[Any]]:
+def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> tuple[list[Row[Any]], bool]:
+    """The messages of the next batch, and whether they are all that the lane has and fewer than *limit*."""
     chosen: dict[str, Row[Any]] = {}
     query = _due(lane, limit, now)
     for _ in range(ROUNDS):
@@ -68,7 +87,7 @@ def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> list[Row
         if len(candidates) < limit or len(chosen) == limit:
             break
         query = _after(_due(lane, limit, now), candidates[-1], head)
-    return list(chosen.values())
+    return list(chosen.values()), len(candidates) < limit
 
 
 def _due(lane: Lane, limit: int, now: datetime) -> Any:

@@ -25,11 +25,13 @@ NOT_ANSWERED = "not_in_the_answer"
 def accept_batch(
     session: Session, batch_id: int, acceptance: Acceptance, *, now: datetime, first_poll_at: datetime
 ) -> None:
-    """The gateway answered message by message: taken, refused for good, or not mentioned at all."""
+    """The gateway answered message by message: taken, refused for good, given back, or not mentioned at all."""
     accepted = _submit(session, batch_id, acceptance.accepted, now, first_poll_at)
     refused = _refuse_each(session, batch_id, acceptance.refused, now)
-    of_batch = (Message.batch_id == batch_id, Message.id.in_(list(acceptance.unanswered)))
-    move(session, MessageState.UNCONFIRMED, *of_batch, now=now, reason=NOT_ANSWERED)
+    unanswered = (_of(batch_id), Message.id.in_(list(acceptance.unanswered)))
+    move(session, MessageState.UNCONFIRMED, *unanswered, now=now, reason=NOT_ANSWERED)
+    returned = (_of(batch_id), Message.id.in_([one.reference for one in acceptance.returned]))
+    move(session, MessageState.QUEUED, *returned, now=now, sources=OPEN, posted_at=None)
     _close(session, batch_id, BatchState.ACCEPTED, now, accepted=accepted, refused=refused)
 
 

@@ -1,13 +1,27 @@
 """Leasing questions to the gateway, and storing what it reports."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import (
+    CTE,
+    ColumnClause,
+    SmallInteger,
+    Text,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+    values,
+)
 from sqlalchemy.orm import Session
 
 from models import Message, Report
+from models.base import BigId, Instant
 from models.lifecycle import MessageState
 from worker.gateway import Report as GatewayReport
 from worker.store.moves import move
@@ -21,6 +35,7 @@ class Asked(NamedTuple):
     """A message of ours that a question was about."""
 
     id: int
+    request_id: str
     message_id: str | None
     phone: str
     state: str
@@ -58,41 +73,33 @@ def lease_due(session: Session, *, now: datetime, until: datetime, limit: int) -
     return request_ids
 
 
-def record_reports(
-    session: Session, request_id: str, reports: Sequence[GatewayReport], *, now: datetime, schedule: Schedule
+def record_answers(
+    session: Session, answers: Mapping[str, Sequence[GatewayReport] | None], *, now: datetime, schedule: Schedule
 ) -> None:
-    """Store what the gateway said about our messages of *request_id*; rows of strangers are left alone."""
-    asked = _asked(session, request_id)
-    told = {one.id: report for one in asked if (report := _about(one, asked, reports))}
-    news = [_row(one, told[one.id], request_id, now) for one in asked if one.id in told and _is_news(one, told[one.id])]
+    """Store what the gateway said of some request_ids; None is a question without an answer, which says nothing.
+
+    Rows of strangers are left alone. What is still on its way is asked for again later; past its deadline it becomes
+    unknown.
+    """
+    asked = _asked(session, answers)
+    told = [(one, report) for one in asked if (report := _about(one, asked, answers[one.request_id] or ()))]
+    news = [_row(one, report, now) for one, report in told if _is_news(one, report)]
     if news:
         session.execute(insert(Report), news)
-    for one in asked:
-        if one.id in told:
-            _advance(session, one, told[one.id], now)
-    postpone(session, request_id, now=now, schedule=schedule)
+    _finish(session, told, MessageState.DELIVERED, now)
+    _finish(session, told, MessageState.FAILED, now)
+    finished = {one.id for one, report in told if report.state}
+    heard = {one.id: report for one, report in told}
+    waiting = [one for one in asked if one.state == MessageState.SUBMITTED and one.id not in finished]
+    _give_up(session, [one for one in waiting if _is_too_late(one, schedule, now)], now)
+    _postpone(session, [one for one in waiting if not _is_too_late(one, schedule, now)], heard, now, schedule)
 
 
-def postpone(session: Session, request_id: str, *, now: datetime, schedule: Schedule) -> None:
-    """What is still on its way is asked for again later; past its deadline it becomes unknown."""
-    for one in _asked(session, request_id):
-        if one.state != MessageState.SUBMITTED:
-            continue
-        if now - one.submitted_at >= schedule.give_up_after:
-            move(session, MessageState.UNKNOWN, Message.id == one.id, now=now, reason=NO_FINAL_REPORT)
-        else:
-            next_poll_at = now + schedule.next_after(one.polls)
-            still = (Message.id == one.id, Message.state == MessageState.SUBMITTED)
-            session.execute(update(Message).where(*still).values(next_poll_at=next_poll_at))
-
-
-def _asked(session: Session, request_id: str) -> list[Asked]:
+def _asked(session: Session, request_ids: Iterable[str]) -> list[Asked]:
     columns = [getattr(Message, name) for name in Asked._fields]
     open_states = [MessageState.SUBMITTED, MessageState.UNKNOWN]  # a late report still resolves an unknown one
-    found = session.execute(
-        select(*columns).where(Message.request_id == request_id, Message.state.in_(open_states)).order_by(Message.id)
-    )
-    return [Asked(*row) for row in found]
+    of_requests = (Message.request_id.in_(list(request_ids)), Message.state.in_(open_states))
+    return [Asked(*row) for row in session.execute(select(*columns).where(*of_requests).order_by(Message.id))]
 
 
 def _about(one: Asked, asked: Sequence[Asked], reports: Sequence[GatewayReport]) -> GatewayReport | None:
@@ -101,7 +108,7 @@ def _about(one: Asked, asked: Sequence[Asked], reports: Sequence[GatewayReport])
         for report in reports:
             if report.message_id == one.message_id:
                 return report
-    twins = [other for other in asked if other.phone == one.phone]
+    twins = [other for other in asked if (other.request_id, other.phone) == (one.request_id, one.phone)]
     nameless = [
         report
         for report in reports
@@ -115,24 +122,84 @@ def _is_news(one: Asked, report: GatewayReport) -> bool:
     return report.state is not None or (report.gateway_status, report.billed_parts) != known
 
 
-def _row(one: Asked, report: GatewayReport, request_id: str, now: datetime) -> dict[str, Any]:
+def _row(one: Asked, report: GatewayReport, now: datetime) -> dict[str, Any]:
     names = ("message_id", "gateway_status", "state", "billed_parts", "sent_at", "delivered_at", "answer")
     said = {name: getattr(report, name) for name in names}
-    return {"sms_id": one.id, "request_id": request_id, "received_at": now} | said
+    return {"sms_id": one.id, "request_id": one.request_id, "received_at": now} | said
 
 
-def _advance(session: Session, one: Asked, report: GatewayReport, now: datetime) -> None:
-    heard: dict[str, Any] = {"gateway_status": report.gateway_status, "billed_parts": report.billed_parts}
-    if report.billed_parts is None:
-        del heard["billed_parts"]
-    if report.state is MessageState.DELIVERED:
-        heard["delivered_at"] = report.delivered_at or now
-    if report.state is MessageState.FAILED:
-        heard["reason"] = report.gateway_status
-    if report.state is not None:
-        move(session, report.state, Message.id == one.id, now=now, sources=_REPORTED, **heard)
-    elif one.state == MessageState.SUBMITTED:
-        session.execute(update(Message).where(Message.id == one.id).values(heard))
+def _finish(session: Session, told: Sequence[tuple[Asked, GatewayReport]], state: MessageState, now: datetime) -> None:
+    """Move those that the gateway reports to have ended in *state*."""
+    ended = [(one, report) for one, report in told if report.state is state]
+    if not ended:
+        return
+    delivered = state is MessageState.DELIVERED
+    heard = _values(
+        [
+            (one.id, report.gateway_status, report.billed_parts, (report.delivered_at or now) if delivered else None)
+            for one, report in ended
+        ]
+    )
+    move(
+        session,
+        state,
+        Message.id == heard.c.id,
+        now=now,
+        sources=[MessageState.SUBMITTED, MessageState.UNKNOWN],
+        gateway_status=heard.c.gateway_status,
+        billed_parts=func.coalesce(heard.c.billed_parts, Message.billed_parts),
+        delivered_at=heard.c.moment,
+        reason=None if delivered else heard.c.gateway_status,
+    )
 
 
-_REPORTED = frozenset({MessageState.SUBMITTED, MessageState.UNKNOWN})
+def _is_too_late(one: Asked, schedule: Schedule, now: datetime) -> bool:
+    return now - one.submitted_at >= schedule.give_up_after
+
+
+def _give_up(session: Session, late: Sequence[Asked], now: datetime) -> None:
+    if late:
+        ids = Message.id.in_([one.id for one in late])
+        move(session, MessageState.UNKNOWN, ids, now=now, reason=NO_FINAL_REPORT)
+
+
+def _postpone(
+    session: Session, waiting: Sequence[Asked], heard: Mapping[int, GatewayReport], now: datetime, schedule: Schedule
+) -> None:
+    """Ask again later, and remember the gateway's last word."""
+    if not waiting:
+        return
+    again = _values(
+        [
+            (
+                one.id,
+                heard[one.id].gateway_status if one.id in heard else one.gateway_status,
+                heard[one.id].billed_parts if one.id in heard else one.billed_parts,
+                now + schedule.next_after(one.polls),
+            )
+            for one in waiting
+        ]
+    )
+    session.execute(
+        update(Message)
+        .where(Message.id == again.c.id, Message.state == MessageState.SUBMITTED)
+        .values(
+            gateway_status=again.c.gateway_status,
+            billed_parts=func.coalesce(again.c.billed_parts, Message.billed_parts),
+            next_poll_at=again.c.moment,
+        ),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _values(rows: Sequence[tuple[int, str | None, int | None, datetime | None]]) -> CTE:
+    names: tuple[ColumnClause[Any], ...] = (
+        column("id", BigId),
+        column("gateway_status", Text),
+        column("billed_parts", SmallInteger),
+        column("moment", Instant),
+    )
+    # Literals keep their type where every value of a column is NULL, which PostgreSQL would take for text.
+    types = [name.type for name in names]
+    typed = [tuple(literal(cell, kind) for cell, kind in zip(row, types, strict=True)) for row in rows]
+    return values(*names, name="heard").data(typed).cte("heard")

@@ -1,0 +1,133 @@
+"""What stops a start, each in one clear line; and what does not stop a worker at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from servers import wait_for
+from sqlalchemy import text
+from system import System, phones
+
+from migrations.schema import downgrade
+
+
+def refusal_of(house: System, *options: str, **env: str) -> str:
+    """The one line with which a worker refuses to start."""
+    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", *options]
+    ended = subprocess.run(
+        command, env=house.env | env, cwd=house.folder, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode != 0, ended.stdout
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "words"),
+    [
+        pytest.param([], {"SMS_GATEWAY_LOGIN": ""}, "SMS_GATEWAY_LOGIN: ", id="a wrong setting"),
+        pytest.param([], {"SMS_GATEWAY_PASSWORT": "x"}, "Did you mean SMS_GATEWAY_PASSWORD?", id="an unknown one"),
+        pytest.param([], {"SMS_GATEWAY_URL": "getsms.uz"}, "SMS_GATEWAY_URL: must be http", id="a wrong URL"),
+        pytest.param(
+            ["-Q", "sms.otp,sms.submission"], {}, "Leave the lanes out of -Q", id="a lane consumed twice over"
+        ),
+        pytest.param(["-P", "solo", "-Q", "sms.opt"], {}, "there is no such queue", id="a misspelt queue"),
+        pytest.param([], {"CELERY_BROKER_URL": "redis://127.0.0.1:1/7"}, "names another broker", id="two brokers"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_wrong_start_is_refused_in_one_line(
+    house: System, options: list[str], env: dict[str, str], words: str
+) -> None:
+    line = refusal_of(house, *options, **env)
+
+    assert words in line
+
+
+def test_a_schema_that_is_behind_stops_the_start_and_says_what_to_run(house: System) -> None:
+    downgrade(house.env["SMS_DATABASE_URL"], "base")
+
+    line = refusal_of(house)
+
+    assert "sms db upgrade" in line
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_database_that_is_away_stops_the_start_without_its_password(house: System) -> None:
+    line = refusal_of(house, SMS_DATABASE_URL="postgresql+psycopg://sms:secret-word@127.0.0.1:1/sms")
+
+    assert "does not answer" in line
+    assert "secret-word" not in line
+
+
+def test_a_wrong_login_loses_nothing_and_says_what_to_do(house: System) -> None:
+    """Everything stays queued, one line names the setting; with the right login all of it goes out."""
+    wrong = house.worker(SMS_GATEWAY_PASSWORD="wrong")
+    house.beat()
+
+    for phone in phones(60):
+        house.send(phone)
+    wrong.wait_until_logged("check SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD")
+    house.wait_for_states(queued=60)
+    wrong.stop()
+
+    assert house.rows("SELECT state, error_no FROM accounts") == [("paused", 101)]
+    with house.engine.begin() as connection:  # the pause between probes is over
+        connection.execute(text("UPDATE accounts SET probe_at = paused_at"))
+    house.worker(name="right")
+    house.wait_for_states(delivered=60)
+    assert set(house.posted().values()) == {1}
+    assert house.rows("SELECT state, error_no FROM accounts") == [("active", None)]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_wrong_path_at_the_gateway_loses_nothing(house: System) -> None:
+    wrong = house.worker(SMS_GATEWAY_URL=house.sandbox.url + "/elsewhere")
+    house.beat()
+
+    house.send("998901234567")
+    wrong.wait_until_logged("account_paused")
+
+    house.wait_for_states(queued=1)
+    assert house.posted() == {}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_broker_that_is_away_is_waited_for(house: System) -> None:
+    worker = house.worker(SMS_REDIS_URL="redis://127.0.0.1:1/0", wait=False)
+
+    worker.wait_until_logged("Cannot connect to redis://")
+    worker.wait_until_logged("intake_pauses")
+
+    assert worker.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # Kombu's, of the broker chosen here
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_broker_that_is_not_redis_brings_the_same_orders_as_ordinary_tasks(house: System, tmp_path: Path) -> None:
+    broker = f"sqla+sqlite:///{tmp_path / 'broker.db'}"
+    house.env["SMS_BROKER_URL"] = broker
+    house.producer.conf.broker_url = broker
+    house.worker("-c", "4")
+    house.beat()
+
+    uids = {house.send(phone, lane=lane) for phone, lane in zip(phones(9), ["otp", "normal", "bulk"] * 3, strict=True)}
+    house.send("no number at all")
+    house.wait_for_states(delivered=9)
+
+    assert {uid for (uid,) in house.rows("SELECT uid FROM messages")} == uids
+    assert set(house.posted().values()) == {1}
+    wait_for(lambda: house.rows("SELECT reason FROM refused_intakes") == [("phone_invalid",)])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_prefork_children_have_connections_of_their_own(house: System) -> None:
+    house.worker("-P", "prefork", "-c", "2")
+    house.beat()
+
+    for phone in phones(300):
+        house.send(phone)
+    house.wait_for_states(delivered=300)
+
+    assert house.posted() == dict.fromkeys(phones(300), 1)
