@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := .tools/bin/uv
 READY := .venv/.ready
 
-.PHONY: help demo up test check format lock clean
+.PHONY: help demo up test check docs format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ check: $(READY) ## format, lint, types, import contracts, migrations, docs, comp
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/pytest -q -m check
 
+docs: $(READY) ## write the pages of settings anew from the settings themselves
+	@$(BIN)/python tests/papers/test_settings_pages.py
+
 format: $(READY) ## let ruff put the code in order
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -35,6 +38,7 @@ format: $(READY) ## let ruff put the code in order
 lock: $(UV) ## resolve the dependencies anew into requirements/*.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade pyproject.toml -o requirements/run.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --extra dev pyproject.toml -o $(LOCK)
+	@printf 'hatchling>=1.27\n' | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade - -o requirements/build.txt
 
 clean: ## remove what was installed and made; the databases in .sms stay
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

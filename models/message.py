@@ -35,9 +35,10 @@ class Message(Base):
     split: Mapped[int | None] = mapped_column(BigId, doc="goes only with its own half of a refused batch")
     parts: Mapped[int] = mapped_column(SmallInteger, doc="SMS parts by our own count")
     encoding: Mapped[str] = mapped_column(doc="gsm (GSM 03.38) or ucs2")
-    billed_parts: Mapped[int | None] = mapped_column(SmallInteger, doc="parts by the gateway's count")
-    attempts: Mapped[int] = mapped_column(SmallInteger, doc="how often it was put into a batch")
-    resends: Mapped[int] = mapped_column(SmallInteger, doc="how often a decision let it be posted again")
+    billed_parts: Mapped[int | None] = mapped_column(doc="parts by the gateway's count")
+    attempts: Mapped[int] = mapped_column(doc="how often it was put into a batch")
+    resends: Mapped[int] = mapped_column(doc="how often a decision let it be posted again")
+    resolved_by: Mapped[str | None] = mapped_column(doc="who decided last about its being unconfirmed")
     tags: Mapped[dict[str, Any]] = mapped_column(doc="the producer's own words, kept as they came")
     callback: Mapped[dict[str, Any] | None] = mapped_column(doc="whom to tell: a Celery task or an https address")
     created_at: Mapped[datetime]
@@ -48,7 +49,7 @@ class Message(Base):
     delivered_at: Mapped[datetime | None] = mapped_column(doc="when the phone had it, says the gateway")
     finalized_at: Mapped[datetime | None]
     next_poll_at: Mapped[datetime | None] = mapped_column(doc="when to ask the gateway next; also the asker's lease")
-    polls: Mapped[int] = mapped_column(SmallInteger, doc="how often the gateway was asked")
+    polls: Mapped[int] = mapped_column(doc="how often the gateway was asked")
 
     __table_args__ = (
         one_of("state", MessageState),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, SmallInteger
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId
@@ -23,7 +23,7 @@ class Report(Base):
     gateway_status: Mapped[str | None] = mapped_column(doc="the vendor's word; none in an answer to a post")
     state: Mapped[str | None] = mapped_column(doc="our word for it, if it has a final meaning")
     error_no: Mapped[int | None]
-    billed_parts: Mapped[int | None] = mapped_column(SmallInteger)
+    billed_parts: Mapped[int | None]
     sent_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(doc="when we heard it")

@@ -48,6 +48,9 @@ class Callbacks:
             self.tell(one)
         except CallbackFailed as failed:
             self._again(one, failed.reason)
+        except Exception as error:  # noqa: BLE001
+            # Our own mistake about one receiver must not hold up those that were leased with it, time and again.
+            self._again(one, f"unexpected {type(error).__name__}")
         else:
             with self.sessions.begin() as session:
                 store.record_told(session, one.id, now=self.now())

@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 from celery.worker.consumer import consumer
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from models.lifecycle import Lane
 from worker import log
@@ -49,7 +49,7 @@ app.conf.update(
     task_acks_late=False,  # a bell may be lost: right and wrong live in SQL, and a sweep rings again
     task_create_missing_queues=False,  # a misspelt -Q is an error, not a queue that nobody fills
     task_default_queue="sms.upkeep",
-    task_queues=[Queue(name) for name in (*BELLS, *_ordinary)],
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (*BELLS, *_ordinary)],
     task_routes={
         "sms.submit_batches": {"queue": "sms.submission"},
         "sms.poll_reports": {"queue": "sms.polling"},
@@ -63,7 +63,7 @@ app.conf.update(
     worker_send_task_events=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_enable_remote_control=True,
-    beat_scheduler="celery.beat:Scheduler",  # intervals only: nothing to remember, and no file to write
+    beat_scheduler="worker.beat:Metronome",
     beat_schedule={
         "ring lost bells": {"task": "sms.ring", "schedule": 1.0, "options": {"expires": 5}},
         "poll": {"task": "sms.poll_reports", "schedule": 1.0, "options": {"expires": 5}},

@@ -1,5 +1,6 @@
 """Taking orders in: read them, check them, store many at once. Only what is committed may be taken off the broker."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -88,9 +89,9 @@ class Intake:
         try:
             with self.sessions.begin() as session:
                 return _write(session, orders, terms)
-        except NOT_THE_ORDERS_FAULT:
-            raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if isinstance(error, NOT_THE_ORDERS_FAULT) and not _beyond_a_limit(error):
+                raise
             # One of them cannot be stored; halve until it stands alone, so that it holds up nobody else.
             if len(orders) == 1:
                 log.warning("order_not_storable", error=type(error).__name__)
@@ -99,11 +100,35 @@ class Intake:
             return self._store(orders[:middle], terms).add(self._store(orders[middle:], terms))
 
     def _refuse_unstorable(self, order: Order, terms: Terms) -> Taken:
-        body = order.body if isinstance(order, Refusal) else order.envelope.raw
-        kept = Refusal("not_storable", "The database cannot hold one of its fields.", body)
+        kept = (_queue(terms.lane), _unstorable(order))
         with self.sessions.begin() as session:
-            refused = store.insert_refusals(session, [(_queue(terms.lane), kept)], now=terms.now)
+            refused = store.insert_refusals(session, [kept], now=terms.now)
         return Taken(refused=refused)
+
+
+def _beyond_a_limit(error: Exception) -> bool:
+    """Whether PostgreSQL calls an order too long or too deep (class 54), which Python's drivers call operational."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None)).startswith("54")
+
+
+def _unstorable(order: Order) -> Refusal:
+    refused = OrderRefused("not_storable", "The database cannot hold one of its fields.")
+    if isinstance(order, Refusal):
+        return Refusal(refused.reason, refused.explanation, order.body)
+    if isinstance(order, New):
+        uid = order.row["uid"]
+        return orders_of.refusal(order.envelope, refused, fields=order.row, uid=uid, body=_body_of(order))
+    return orders_of.refusal(order.envelope, refused, fields={})
+
+
+def _body_of(order: New) -> bytes:
+    """One message by itself, so that many of one large order do not keep that order many times."""
+    if order.envelope.task == "sms.send":
+        return order.envelope.raw
+    try:
+        return json.dumps(order.row, default=str).encode()
+    except (ValueError, RecursionError):
+        return order.envelope.raw
 
 
 def _read(raw: bytes, terms: Terms) -> list[Order]:
@@ -142,7 +167,7 @@ def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refus
             if not decisions.cancel(session, uid, now=terms.now, reason=BY_PRODUCER):
                 taken.unmatched.append(order)
         case Resolve(uids=uids, decision=decision):
-            taken.moved += decisions.resolve(session, uids, decision, now=terms.now)
+            taken.moved += decisions.resolve(session, uids, decision, now=terms.now, by=order.envelope.task_id)
         case Refusal():
             refusals.append(order)
 

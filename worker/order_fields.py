@@ -1,6 +1,5 @@
 """The fields of one SMS as producers write them, checked."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from models.lifecycle import Lane
 from worker.errors import OrderRefused
 from worker.phone import normalised
+from worker.storable import is_storable, storable
 
 DEFAULT_PRODUCER = "default"
 WORD_CHARACTERS = 255  #: the most in a uid, key, producer or nickname
@@ -30,7 +30,7 @@ class Terms:
 
 
 def _words(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > WORD_CHARACTERS or not storable(value):
+    if not isinstance(value, str) or not value or len(value) > WORD_CHARACTERS or not is_storable(value):
         raise PydanticCustomError("invalid", "give a text of 1 to {most} characters", {"most": WORD_CHARACTERS})
     return value
 
@@ -45,7 +45,7 @@ def _phone(value: Any) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise PydanticCustomError("text_missing", "give the words of the SMS")
-    if not storable(value):
+    if not is_storable(value):
         raise PydanticCustomError("text_invalid", "it holds NUL or half a surrogate pair, which no SMS can carry")
     return value
 
@@ -59,11 +59,6 @@ def _moment(value: Any, info: ValidationInfo) -> datetime | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise PydanticCustomError("time_invalid", "give ISO 8601 such as 2026-11-30T09:00:00+05:00") from None
-
-
-def storable(text: str) -> bool:
-    """Whether a database and an SMS can hold *text*."""
-    return "\0" not in text and not re.search("[\ud800-\udfff]", text)
 
 
 class CeleryCallback(BaseModel):
@@ -117,7 +112,8 @@ def checked(fields: dict[str, Any], terms: Terms) -> Sms:
 def tags_of(sms: Sms) -> dict[str, Any]:
     """The producer's own words: its tags, and every keyword we do not know."""
     named = sms.tags if isinstance(sms.tags, dict) else {} if sms.tags is None else {"tags": sms.tags}
-    return {**(sms.model_extra or {}), **named}
+    tags: dict[str, Any] = storable({**(sms.model_extra or {}), **named})  # odd ones never cost a message
+    return tags
 
 
 def callback_of(sms: Sms, terms: Terms) -> dict[str, Any] | None:

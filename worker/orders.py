@@ -16,9 +16,9 @@ from worker.order_fields import (
     callback_of,
     checked,
     readable_callback,
-    storable,
     tags_of,
 )
+from worker.storable import is_storable
 from worker.text import size_of
 
 NAMESPACE = uuid.UUID("5f0b9a52-6c1e-5d0f-9b1f-0d6a3f6a7c11")  #: of uids made from a producer's key; never to change
@@ -159,7 +159,7 @@ def _resolve(envelope: Envelope, _terms: Terms) -> Iterator[Order]:
     uids, decision = fields.get("uids"), fields.get("decision")
     if not isinstance(uids, list) or not uids or not all(isinstance(uid, str) for uid in uids):
         raise OrderRefused("uids_invalid", "uids: give a list of the uids of unconfirmed messages.")
-    if decision not in {"resend", "drop"}:
+    if decision not in ("resend", "drop"):
         raise OrderRefused("decision_invalid", "decision: resend or drop.")
     yield Resolve(uids, decision, envelope)
 
@@ -187,7 +187,8 @@ def _bound(envelope: Envelope, positional: Sequence[str]) -> Row:
 
 
 def _row(fields: Row, task_id: str, envelope: Envelope, terms: Terms) -> Row:
-    sms = checked({"send_at": envelope.eta, "expires_at": _expires(envelope.expires)} | fields, terms)
+    said = {name: value for name, value in fields.items() if value is not None}
+    sms = checked({"send_at": envelope.eta, "expires_at": _expires(envelope.expires)} | said, terms)
     size = size_of(sms.text)
     if size.parts > terms.max_parts:
         raise OrderRefused("text_too_long", f"text: {size.parts} parts; at most {terms.max_parts} are allowed.")
@@ -210,7 +211,7 @@ def _row(fields: Row, task_id: str, envelope: Envelope, terms: Terms) -> Row:
 
 
 def _uid(task_id: str) -> str:
-    if len(task_id) > WORD_CHARACTERS or not storable(task_id):
+    if len(task_id) > WORD_CHARACTERS or not is_storable(task_id):
         raise OrderRefused(
             "task_id_invalid", f"The task id is the message's uid: at most {WORD_CHARACTERS} characters."
         )

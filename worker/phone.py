@@ -14,7 +14,7 @@ NATIONAL_DIGITS = 9
 _metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region("UZ")
 _fixed_line = re.compile(_metadata.fixed_line.national_number_pattern).fullmatch
 _mobile = re.compile(_metadata.mobile.national_number_pattern).fullmatch
-_written = re.compile(r"\+?[0-9 ().\-\u00a0]+").fullmatch
+_written = re.compile(r"\+?[0-9(][0-9 ().\-\u00a0]+").fullmatch
 _punctuation = str.maketrans("", "", "+ ().-\u00a0")
 
 

@@ -1,5 +1,6 @@
 """Asking the gateway what became of the messages it took."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,7 +65,10 @@ class Polling:
             return self.gateway.reports(request_id)
         except GatewayError as error:
             log.info("poll_without_answer", reason=error.reason, error_no=error.error_no)
-            return None
+        except Exception as error:  # noqa: BLE001
+            # Our own mistake about one answer must not hold up those that were leased with it, time and again.
+            log.error("poll_broke", frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
+        return None
 
     def _schedule(self) -> Schedule:
         return Schedule(lambda asked: ladder(self.ladder_seconds, asked, self.dice), self.give_up_after)

@@ -19,13 +19,14 @@ from models.lifecycle import Lane
 from worker.errors import SettingsError
 
 PREFIX = "SMS_"
+MONTH_SECONDS = 30 * 24 * 3600
 SECRETS_DIR = "SMS_SECRETS_DIR"  # names the folder itself, so it cannot be one of the settings read from it
 ENV_FILE = ".env"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 T = TypeVar("T", bound="DatabaseSettings")
 Policy = Literal["hold", "resend", "drop"]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(le=MONTH_SECONDS, gt=0)]
 Ladder = Annotated[
     tuple[Seconds, ...],
     NoDecode,
@@ -37,7 +38,14 @@ Ladder = Annotated[
 class DatabaseSettings(BaseSettings):
     """Where the database is: all that a migration needs to know."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file_encoding="utf-8", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,  # no duration can be made of them
+    )
 
     database_url: str = Field(
         "sqlite:///sms.db", description="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
@@ -47,10 +55,11 @@ class DatabaseSettings(BaseSettings):
     @classmethod
     def _a_database(cls, url: str) -> str:
         try:
-            driver = make_url(url).drivername
+            made = make_url(url)
         except ArgumentError:
-            driver = ""
-        if driver not in {"sqlite", "postgresql+psycopg"}:
+            made = make_url("unreadable://")
+        # A database in memory would be another one for each connection, and gone with its process.
+        if made.drivername not in {"sqlite", "postgresql+psycopg"} or made.database in {None, "", ":memory:"}:
             raise ValueError("must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
         return url
 
@@ -111,6 +120,7 @@ class Settings(DatabaseSettings):
     callback_private_addresses: bool = Field(
         default=False, description="Whether callbacks may go to private addresses and by plain http."
     )
+    web_password: SecretStr | None = Field(None, description="Kept for the web page, which this release has not yet.")
     retention_days: int = Field(0, ge=0, description="Final messages older than this are deleted; 0 keeps them all.")
     log_format: Literal["json", "console"] = Field("console", description="How log lines are written.")
 
@@ -124,6 +134,8 @@ class Settings(DatabaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _a_broker(cls, url: str | None) -> str | None:
+        if url and urlsplit(url).scheme in {"redis", "rediss", "sentinel"}:
+            raise ValueError("is only for a broker that is not Redis: set SMS_REDIS_URL instead")
         return url and _verified_tls(url)
 
     @field_validator("gateway_url")
@@ -167,7 +179,7 @@ class Settings(DatabaseSettings):
     @property
     def broker_is_redis(self) -> bool:
         """Whether orders are taken off Redis in bulk, or come as ordinary Celery tasks."""
-        return urlsplit(self.broker).scheme in {"redis", "rediss"}
+        return self.broker_url is None
 
     @property
     def gateway_in_clear(self) -> bool:
@@ -197,12 +209,13 @@ def load_database_url() -> str:
 
 
 def _load(kind: type[T]) -> T:
-    secrets = os.environ.get(SECRETS_DIR) or None
+    written = dotenv_values(ENV_FILE)
+    secrets = os.environ.get(SECRETS_DIR) or written.get(SECRETS_DIR) or None
     if secrets and not Path(secrets).is_dir():
         raise SettingsError(f"{SECRETS_DIR}: there is no folder {secrets}. Name the folder of the secret files.")
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {SECRETS_DIR}
     _refuse_unknown(os.environ, known)
-    _refuse_unknown(dotenv_values(ENV_FILE), known)
+    _refuse_unknown(written, known)
     try:
         return kind(_env_file=ENV_FILE, _secrets_dir=secrets)
     except ValidationError as error:

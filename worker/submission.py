@@ -25,6 +25,7 @@ from worker.pace import Pace
 from worker.store import accounts, claims, outcomes
 from worker.store.accounts import Pause
 from worker.store.claims import Claimant, Claimed, Linger
+from worker.store.engine import reading
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Submission:
     first_poll_after: Callable[[], timedelta]
     now: Callable[[], datetime]
     wait: Callable[[float], None]  #: sleeps so many seconds
+    turn: Callable[[], bool] | None = None  #: waits for the next post's turn, where there is a limit; False to stop
     pace: Pace = field(default_factory=Pace)
     lingering: Lock = field(default_factory=Lock)
 
@@ -65,6 +67,9 @@ class Submission:
         *on_full* is called when the batch was full, so that others may take part before this post is over. Raises
         SQLAlchemy's errors while the database is away, but never once a batch is on its way.
         """
+        # No turn is spent on an empty look, and no message uses up an attempt while it waits for its turn.
+        if self.turn and not (self._may_claim() and self.turn()):
+            return False
         probing, claimed = self._claim()
         if claimed is None:
             return False
@@ -76,6 +81,11 @@ class Submission:
         outcome = self._post(claimed)
         self._record(claimed, outcome, probing=probing)
         return True
+
+    def _may_claim(self) -> bool:
+        now = self.now()
+        with reading(self.sessions) as session:
+            return accounts.lets_post(session, self.account_id, now=now) and claims.is_due(session, now=now)
 
     def _linger(self, until: Linger) -> bool:
         """Wait for a fuller batch, in one thread; the others leave it to that one."""
@@ -94,17 +104,20 @@ class Submission:
         with self.sessions.begin() as session:
             if not accounts.is_paused(session, self.account_id):
                 return False, self._claim_some(session, claimant)
-            if not claims.is_due(session, now=now):
-                return True, None
             if not accounts.take_probe(session, self.account_id, now=now, until=lease_until):
                 return True, None
-            return True, claims.claim(session, claimant, limit=1)
+            probe = claims.claim(session, claimant, limit=1)
+            if probe is None:
+                accounts.give_back_probe(session, self.account_id, now=now)
+            return True, probe
 
     def _claim_some(self, session: Session, claimant: Claimant) -> Claimed | Linger | None:
         def patience(lane: Lane, missing: int, oldest_at: datetime) -> timedelta:
             return self.pace.linger(lane, missing, oldest_at, now=claimant.now)
 
-        claimed = claims.claim(session, claimant, limit=self.batch_max_messages, patience=patience)
+        # Where there is a limit, waiting for one's turn has filled the batch already.
+        chosen = claims.at_once if self.turn else patience
+        claimed = claims.claim(session, claimant, limit=self.batch_max_messages, patience=chosen)
         if isinstance(claimed, Claimed):
             self.pace.note(claimed.lane, len(claimed.messages), now=claimant.now)
         return claimed

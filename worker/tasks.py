@@ -44,7 +44,8 @@ def submit_batches() -> None:
         rooms = house()
         if rooms.lists:
             rooms.lists.heard()
-        rooms.posting.run(lambda: rooms.may_post() and rooms.submission.post_next(on_full=ring_submission))
+        if rooms.posting.run(lambda: rooms.submission.post_next(on_full=ring_submission)):
+            ring_submission()
 
     calmly(room)
 
@@ -52,13 +53,25 @@ def submit_batches() -> None:
 @app.task(name="sms.poll_reports")
 def poll_reports() -> None:
     """Ask about what is due."""
-    calmly(lambda: house().asking.run(lambda: house().polling.ask_next(on_full=lambda: _ring(poll_reports))))
+
+    def room() -> None:
+        rooms = house()
+        if rooms.asking.run(lambda: rooms.polling.ask_next(on_full=lambda: _ring(poll_reports))):
+            _ring(poll_reports)
+
+    calmly(room)
 
 
 @app.task(name="sms.tell_callbacks")
 def tell_callbacks() -> None:
     """Tell producers what is owed to them."""
-    calmly(lambda: house().telling.run(lambda: house().callbacks.tell_next(on_full=lambda: _ring(tell_callbacks))))
+
+    def room() -> None:
+        rooms = house()
+        if rooms.telling.run(lambda: rooms.callbacks.tell_next(on_full=lambda: _ring(tell_callbacks))):
+            _ring(tell_callbacks)
+
+    calmly(room)
 
 
 @app.task(name="sms.ring")

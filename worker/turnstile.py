@@ -1,36 +1,40 @@
 """Room for a few at once, where whoever finds it full leaves word instead of waiting."""
 
+import time
 from collections.abc import Callable
 from threading import Event, Lock
+
+LONGEST_SECONDS = 10.0  # a bell's task stays short, so that a worker of any pool can be asked to leave
 
 
 class Turnstile:
     """At most *width* threads of this process step at the same time; when *stopping* is set, they finish and leave."""
 
-    def __init__(self, width: int, stopping: Event) -> None:
+    def __init__(self, width: int, stopping: Event, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._width = width
         self._stopping = stopping
+        self._monotonic = monotonic
         self._lock = Lock()
         self._inside = 0
         self._rung = False
 
-    def run(self, step: Callable[[], bool]) -> None:
-        """Repeat *step* until it finds nothing more. If there is no room, those inside will look once more instead."""
+    def run(self, step: Callable[[], bool]) -> bool:
+        """Repeat *step* until it finds nothing more; return whether it left before that, so that others are to be rung.
+
+        If there is no room, those inside will look once more instead.
+        """
         if not self._enter():
-            return
+            return False
+        leave_at = self._monotonic() + LONGEST_SECONDS
         try:
-            while self._repeat(step) and not self._leave_unless_rung():
-                pass
+            while not self._stopping.is_set() and self._monotonic() < leave_at:
+                if not step() and self._leave_unless_rung():
+                    return False
         except BaseException:
             self._leave()
             raise
-
-    def _repeat(self, step: Callable[[], bool]) -> bool:
-        while not self._stopping.is_set():
-            if not step():
-                return True
         self._leave()
-        return False
+        return True
 
     def _enter(self) -> bool:
         with self._lock:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
@@ -37,12 +38,19 @@ class Upkeep:
         return found
 
     def delete_old(self) -> int:
-        """Delete what is past its retention, a thousand at a time; return how many messages."""
+        """Delete what is past its retention, a thousand rows at a time; return how many rows."""
         if self.retention is None:
             return 0
         before, deleted = self.now() - self.retention, 0
-        while batch := self._each(lambda session, _: sweeps.delete_old(session, before=before)):
-            deleted += batch
+        oldest_first = (
+            sweeps.delete_old,
+            sweeps.delete_old_refusals,
+            sweeps.delete_old_callbacks,
+            sweeps.delete_empty_batches,
+        )
+        for sweep in oldest_first:
+            while rows := self._each(partial(_before, sweep, before)):
+                deleted += rows
         return deleted
 
     def waiting(self) -> "Waiting":
@@ -61,6 +69,10 @@ class Upkeep:
     def _each(self, sweep: Callable[[Session, datetime], int]) -> int:
         with self.sessions.begin() as session:
             return sweep(session, self.now())
+
+
+def _before(sweep: Callable[..., int], before: datetime, session: Session, _now: datetime) -> int:
+    return sweep(session, before=before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
 
 from worker.errors import CallbackFailed
 
 TIMEOUT_SECONDS = (5, 10)  # to connect, to answer
+TOLD = range(200, 300)
 SIGNATURE = "X-SMS-Signature"
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # global by name, but any IPv4 address may stand behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,11 @@ class Webhook:
             SIGNATURE: signature(self.secret, body, int(self.now().timestamp())),
         }
         try:
-            answer = requests.post(url, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            status = self._post(url, body, headers)
         except requests.RequestException as error:
             raise CallbackFailed(type(error).__name__) from None
-        if not answer.ok or answer.is_redirect:
-            raise CallbackFailed(f"http {answer.status_code}")
+        if status not in TOLD:
+            raise CallbackFailed(f"http {status}")
 
     def _refuse_inside(self, url: str) -> None:
         """Nobody may use us to reach what stands behind our own wall."""
@@ -51,10 +56,47 @@ class Webhook:
             raise CallbackFailed("only https is allowed")
         try:
             found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, UnicodeError):  # the latter for a label that no domain can have
             raise CallbackFailed("host not found") from None
-        if not all(ipaddress.ip_address(address[4][0]).is_global for address in found):
+        if not all(_is_outside(str(address[4][0])) for address in found):
             raise CallbackFailed("private address")
+
+    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy would connect where we do not look
+            if not self.private_addresses:
+                session.mount("https://", _OutsideAdapter())
+            # As a stream: beside its status nothing is read of what the receiver says, of which there may be no end.
+            with session.post(
+                url, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+            ) as answer:
+                return answer.status_code
+
+
+class _OutsideConnection(HTTPSConnection):
+    """Looks whom it really reached: the name may lead elsewhere than when it was looked up before."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        if _is_outside(sock.getpeername()[0]):
+            return sock
+        sock.close()
+        raise CallbackFailed("private address")
+
+
+class _OutsidePool(HTTPSConnectionPool):
+    ConnectionCls = _OutsideConnection
+
+
+class _OutsideAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": _OutsidePool}
+
+
+def _is_outside(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    return address.is_global and not address.is_multicast and address not in NAT64
 
 
 def signature(secret: str, body: bytes, seconds: int) -> str:

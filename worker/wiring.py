@@ -2,12 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
 
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import Engine
 
 from models.lifecycle import Lane
@@ -50,7 +51,6 @@ class House:
     posting: Turnstile
     asking: Turnstile
     telling: Turnstile
-    may_post: Callable[[], bool]
     stopping: Event
 
 
@@ -69,7 +69,9 @@ def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) 
     redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
     posts, polls = _limits(settings, redis, stopping)
     gateway = http_gateway(settings)
-    call_timeout = timedelta(seconds=settings.gateway_connect_timeout_seconds + settings.gateway_read_timeout_seconds)
+    # Twice: a host may have two addresses, and the head and the body of an answer may each take their time.
+    once = timedelta(seconds=settings.gateway_connect_timeout_seconds + settings.gateway_read_timeout_seconds)
+    call_timeout = 2 * once
     return House(
         settings=settings,
         engine=engine,
@@ -85,6 +87,7 @@ def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) 
             lambda: ladder(settings.poll_ladder_seconds, 0, random.random),
             utc_now,
             time.sleep,
+            turn(posts, stopping) if posts else None,
         ),
         polling=Polling(
             sessions,
@@ -101,14 +104,19 @@ def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) 
         posting=Turnstile(settings.gateway_connections, stopping),
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
-        may_post=turn(posts, stopping),
         stopping=stopping,
     )
 
 
 def make_redis(url: str) -> Redis:
     """A client of the broker's server, for what Celery does not do."""
-    return Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_keepalive=True, health_check_interval=25)
+    return Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=25,
+        retry=Retry(NoBackoff(), 1),  # a connection that was cut meanwhile; whoever calls knows what to do after that
+    )
 
 
 def terms(settings: Settings, lane: Lane) -> Terms:

@@ -26,7 +26,7 @@ def refusal_of(house: System, *options: str, **env: str) -> str:
 @pytest.mark.parametrize(
     ("options", "env", "words"),
     [
-        pytest.param([], {"SMS_GATEWAY_LOGIN": ""}, "SMS_GATEWAY_LOGIN: ", id="a wrong setting"),
+        pytest.param([], {"SMS_GATEWAY_LOGIN": ""}, "SMS_GATEWAY_LOGIN is not set", id="a missing setting"),
         pytest.param([], {"SMS_GATEWAY_PASSWORT": "x"}, "Did you mean SMS_GATEWAY_PASSWORD?", id="an unknown one"),
         pytest.param([], {"SMS_GATEWAY_URL": "getsms.uz"}, "SMS_GATEWAY_URL: must be http", id="a wrong URL"),
         pytest.param(

@@ -121,7 +121,8 @@ def many_stored(sessions: Sessions, count: int, **changes: Any) -> list[int]:
     """Store *count* SMS of different phones; return their ids."""
     with sessions.begin() as session:
         rows = [an_sms(**{"phone": a_phone(number)} | changes) for number in range(count)]
-        return list(session.scalars(insert(Message).returning(Message.id, sort_by_parameter_order=True), rows))
+        ids = insert(Message).returning(Message.id, sort_by_parameter_order=True)
+        return list(session.scalars(ids, rows)) if rows else []
 
 
 def the_sms(sessions: Sessions, sms_id: int) -> Message:

@@ -15,6 +15,12 @@ def an_empty_database(server: str, name: str) -> Iterator[str]:
     administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+def cut_off(server: str, name: str) -> None:
+    """End every connection to the database *name*."""
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
 def administer(server: str, statement: str) -> None:
     """Run one statement that cannot stand in a transaction."""
     with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as connection:

@@ -9,7 +9,6 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -27,6 +26,7 @@ from worker.errors import (
     SubmissionUnconfirmed,
 )
 from worker.gateway import Acceptance, AcceptedSms, OutgoingSms, RefusedSms, Report
+from worker.storable import storable
 
 log = structlog.get_logger()
 
@@ -45,6 +45,7 @@ WORDS: Mapping[int, str] = {
     300: "is not a phone number",
     400: "request_id is wrong",
 }
+DEEPEST = 6  #: levels of an answer that are kept; the gateway's own have two
 ACCOUNT_ERRORS = frozenset({100, 101, 102, 103})
 NICKNAME_ERRORS = frozenset({202, 203})
 REQUEST_ID_WRONG = 400
@@ -65,7 +66,6 @@ NEVER_TAKEN = frozenset({301, 307, 308, 401, 404, 405, 407, 411, 413, 414, 415, 
 LONGEST_ID = 64  #: characters; the gateway's own have eight digits
 LONGEST_WORD = 64
 LONGEST_REASON = 200
-DEEPEST = 6  #: levels of an answer that are kept; the gateway's own have two
 NO_ERROR = frozenset({"", "0", "none", "null", "false"})  #: what may stand under "error" where there is none
 
 
@@ -179,25 +179,10 @@ def _check_forbidden(http_status: int) -> None:
 def _root(body: bytes, *, unusable: type[GatewayError]) -> Any:
     try:
         text = body.decode("utf-8", errors="replace").strip("\ufeff \t\r\n")
-        return _storable(json.loads(text), DEEPEST)
+        # The document prints one key with a space at its end.
+        return storable(json.loads(text), named=str.strip, depth=DEEPEST)
     except (ValueError, RecursionError):
         raise unusable("the answer is not JSON", http_status=HTTP_OK) from None
-
-
-def _storable(value: Any, depth: int) -> Any:
-    # No database stores NUL, half a surrogate pair or an infinite number, and endless nesting is nobody's answer.
-    if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", errors="replace").decode()
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
-    if isinstance(value, list | dict) and not depth:
-        return "…"
-    if isinstance(value, list):
-        return [_storable(element, depth - 1) for element in value]
-    if isinstance(value, dict):
-        # The document prints one key with a space at its end.
-        return {_storable(key, depth).strip(): _storable(element, depth - 1) for key, element in value.items()}
-    return value
 
 
 def _is_error(row: Row) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,12 @@ def is_paused(session: Session, account_id: int) -> bool:
     return session.scalars(select(Account.state).where(Account.id == account_id)).one() == AccountState.PAUSED
 
 
+def lets_post(session: Session, account_id: int, *, now: datetime) -> bool:
+    """Whether a message may be posted now, if only as a probe."""
+    posts = or_(Account.state == AccountState.ACTIVE, Account.probe_at <= now)
+    return session.execute(select(Account.id).where(Account.id == account_id, posts)).first() is not None
+
+
 def take_probe(session: Session, account_id: int, *, now: datetime, until: datetime) -> bool:
     """Whether this caller may post the one probe that is due; no other may before *until*."""
     taken = session.execute(
@@ -41,6 +47,12 @@ def take_probe(session: Session, account_id: int, *, now: datetime, until: datet
         .returning(Account.id)
     )
     return taken.first() is not None
+
+
+def give_back_probe(session: Session, account_id: int, *, now: datetime) -> None:
+    """There was nothing to probe with: the next message may."""
+    paused = (Account.id == account_id, Account.state == AccountState.PAUSED)
+    session.execute(update(Account).where(*paused).values(probe_at=now))
 
 
 def pause(session: Session, account_id: int, why: Pause, *, now: datetime, probe_at: datetime) -> bool:

@@ -39,7 +39,7 @@ def lease_owed(session: Session, *, now: datetime, until: datetime, limit: int) 
         .returning(*columns),
         execution_options={"synchronize_session": False},
     )
-    return sorted(Owed(*row) for row in leased.tuples())
+    return sorted(Owed(*row) for row in leased)
 
 
 def is_owed(session: Session, *, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from models.lifecycle import MessageState
 from worker.store.moves import move
 
 DROPPED = "dropped"
+AT_ONCE = 1_000  # no database takes any number of values in one statement
 
 
 def cancel(session: Session, uid: str, *, now: datetime, reason: str) -> bool:
@@ -19,21 +20,27 @@ def cancel(session: Session, uid: str, *, now: datetime, reason: str) -> bool:
     return bool(moved) or session.scalars(select(Message.id).where(Message.uid == uid)).first() is not None
 
 
-def resend(session: Session, *criteria: ColumnElement[bool], now: datetime) -> int:
+def resend(session: Session, *criteria: ColumnElement[bool], now: datetime, by: str) -> int:
     """Let unconfirmed messages be posted again, which may make them arrive twice; return how many."""
-    again = {"resends": Message.resends + 1}
+    again = {"resends": Message.resends + 1, "resolved_by": by}
     return len(move(session, MessageState.QUEUED, *criteria, now=now, sources=_UNCONFIRMED, **again))
 
 
-def drop(session: Session, *criteria: ColumnElement[bool], now: datetime, reason: str = DROPPED) -> int:
+def drop(session: Session, *criteria: ColumnElement[bool], now: datetime, by: str, reason: str = DROPPED) -> int:
     """Give unconfirmed messages up, which may have arrived all the same; return how many."""
-    return len(move(session, MessageState.FAILED, *criteria, now=now, sources=_UNCONFIRMED, reason=reason))
+    given_up = {"reason": reason, "resolved_by": by}
+    return len(move(session, MessageState.FAILED, *criteria, now=now, sources=_UNCONFIRMED, **given_up))
 
 
-def resolve(session: Session, uids: Sequence[str], decision: str, *, now: datetime) -> int:
-    """Carry out a producer's decision about those of *uids* that are unconfirmed."""
-    of_uids = Message.uid.in_(uids)
-    return resend(session, of_uids, now=now) if decision == "resend" else drop(session, of_uids, now=now)
+def resolve(session: Session, uids: Sequence[str], decision: str, *, now: datetime, by: str) -> int:
+    """Carry out a producer's decision about those of *uids* that are unconfirmed.
+
+    *by* names the decision: redelivered, it is not carried out on a message that was cut off anew meanwhile.
+    """
+    not_yet = Message.resolved_by.is_distinct_from(by)
+    decide = resend if decision == "resend" else drop
+    slices = (uids[start : start + AT_ONCE] for start in range(0, len(uids), AT_ONCE))
+    return sum(decide(session, Message.uid.in_(some), not_yet, now=now, by=by) for some in slices)
 
 
 _UNCONFIRMED = frozenset({MessageState.UNCONFIRMED})

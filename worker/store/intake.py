@@ -14,6 +14,9 @@ from models import Callback, Message, RefusedIntake
 from worker.orders import Refusal
 from worker.store.moves import owed_callback
 
+AT_ONCE = 1_000  # no database takes any number of values in one statement
+LONGEST_NAME = 255  # characters; PostgreSQL indexes no longer ones
+
 
 class Content(NamedTuple):
     """What makes two orders of one uid the same."""
@@ -29,7 +32,9 @@ def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str
 
 def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
     """What is stored under *uids*."""
-    found = session.execute(select(Message.uid, Message.phone, Message.text).where(Message.uid.in_(list(uids))))
+    wanted, contents = list(uids), select(Message.uid, Message.phone, Message.text)
+    slices = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
+    found = (row for some in slices for row in session.execute(contents.where(Message.uid.in_(some))))
     return {uid: Content(phone, text) for uid, phone, text in found}
 
 
@@ -52,7 +57,9 @@ def _insert_new(session: Session, table: type[Message | RefusedIntake], unique: 
 def _refused(queue: str, refusal: Refusal, now: datetime) -> dict[str, Any]:
     body, encoding = _readable(refusal.body)
     return {
-        "digest": hashlib.sha256(b"\0".join([queue.encode(), (refusal.uid or "").encode(), refusal.body])).hexdigest(),
+        "digest": hashlib.sha256(
+            b"\0".join([queue.encode(), (_safe(refusal.uid) or "").encode(), refusal.body])
+        ).hexdigest(),
         "queue": queue,
         "reason": refusal.reason,
         "explanation": refusal.explanation,
@@ -70,10 +77,11 @@ def _readable(body: bytes) -> tuple[str, str]:
 
 
 def _safe(name: str | None) -> str | None:
-    return name and name.encode("utf-8", "replace").decode().replace("\0", "?")
+    """As much of a name, which may be anything, as every database and its indexes can hold."""
+    return name and name[:LONGEST_NAME].encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _told(refusal: Refusal, digest: str, now: datetime) -> dict[str, Any]:
-    event = {name: getattr(refusal, name) for name in ("uid", "key", "producer", "reason", "phone")}
+    event = {name: _safe(getattr(refusal, name)) for name in ("uid", "key", "producer", "reason", "phone")}
     event |= {"event_id": digest, "state": "refused", "parts": None, "at": now.isoformat()}
     return owed_callback(refusal.callback or {}, event, now, None)

@@ -28,10 +28,10 @@ def accept_batch(
     """The gateway answered message by message: taken, refused for good, given back, or not mentioned at all."""
     accepted = _submit(session, batch_id, acceptance.accepted, now, first_poll_at)
     refused = _refuse_each(session, batch_id, acceptance.refused, now)
-    unanswered = (_of(batch_id), Message.id.in_(list(acceptance.unanswered)))
-    move(session, MessageState.UNCONFIRMED, *unanswered, now=now, reason=NOT_ANSWERED)
     returned = (_of(batch_id), Message.id.in_([one.reference for one in acceptance.returned]))
     move(session, MessageState.QUEUED, *returned, now=now, sources=OPEN, posted_at=None)
+    # Whatever of the batch is still open, named as unanswered or not: nobody would ever look for it again.
+    move(session, MessageState.UNCONFIRMED, _of(batch_id), now=now, reason=NOT_ANSWERED)
     _close(session, batch_id, BatchState.ACCEPTED, now, accepted=accepted, refused=refused)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     CTE,
     ColumnClause,
-    SmallInteger,
+    Integer,
     Text,
     column,
     func,
@@ -119,7 +119,8 @@ def _about(one: Asked, asked: Sequence[Asked], reports: Sequence[GatewayReport])
 
 def _is_news(one: Asked, report: GatewayReport) -> bool:
     known = (one.gateway_status, one.billed_parts)
-    return report.state is not None or (report.gateway_status, report.billed_parts) != known
+    said = (report.gateway_status, one.billed_parts if report.billed_parts is None else report.billed_parts)
+    return report.state is not None or (one.state == MessageState.SUBMITTED and said != known)
 
 
 def _row(one: Asked, report: GatewayReport, now: datetime) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def _values(rows: Sequence[tuple[int, str | None, int | None, datetime | None]])
     names: tuple[ColumnClause[Any], ...] = (
         column("id", BigId),
         column("gateway_status", Text),
-        column("billed_parts", SmallInteger),
+        column("billed_parts", Integer),
         column("moment", Instant),
     )
     # Literals keep their type where every value of a column is NULL, which PostgreSQL would take for text.

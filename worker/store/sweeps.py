@@ -1,11 +1,11 @@
 """Finding what a crash left half done, and what time has overtaken."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from models import Batch, Message
+from models import Batch, Callback, Message, RefusedIntake
 from models.lifecycle import FINAL, BatchState, Lane, MessageState
 from worker.store import decisions
 from worker.store.moves import move
@@ -13,7 +13,9 @@ from worker.store.outcomes import leave_unconfirmed
 
 AT_ONCE = 1_000  # rows in one transaction: it never holds others up for long
 WORKER_DIED = "worker_died"
-BY_POLICY = "dropped_by_policy"
+BY_POLICY = "policy"
+DROPPED_BY_POLICY = "dropped_by_policy"
+LATE_ANSWERS = timedelta(minutes=1)
 
 
 def rescue_dead_posts(session: Session, *, now: datetime) -> int:
@@ -46,13 +48,20 @@ def apply_policy(session: Session, lane: Lane, policy: str, *, now: datetime, mo
     """
     if policy == "hold":
         return 0
-    waiting = select(Message.id).where(Message.state == MessageState.UNCONFIRMED, Message.lane == lane)
+    # A worker that only seemed dead may still bring its answer; one that said itself that it was cut off has none.
+    no_answer_comes = or_(Message.reason.is_distinct_from(WORKER_DIED), Batch.finished_at < now - LATE_ANSWERS)
+    waiting = (
+        select(Message.id)
+        .join(Batch, Message.batch_id == Batch.id)
+        .where(Message.state == MessageState.UNCONFIRMED, Message.lane == lane, no_answer_comes)
+        .with_for_update(of=Message, skip_locked=True)
+    )
     if policy == "resend":
         waiting = waiting.where(Message.resends < most_resends)
-    ids = session.scalars(waiting.limit(AT_ONCE).with_for_update(skip_locked=True)).all()
+    ids = session.scalars(waiting.limit(AT_ONCE)).all()
     if policy == "resend":
-        return decisions.resend(session, Message.id.in_(ids), now=now)
-    return decisions.drop(session, Message.id.in_(ids), now=now, reason=BY_POLICY)
+        return decisions.resend(session, Message.id.in_(ids), now=now, by=BY_POLICY)
+    return decisions.drop(session, Message.id.in_(ids), now=now, by=BY_POLICY, reason=DROPPED_BY_POLICY)
 
 
 def delete_old(session: Session, *, before: datetime) -> int:
@@ -63,5 +72,27 @@ def delete_old(session: Session, *, before: datetime) -> int:
         .order_by(Message.finalized_at)
         .limit(AT_ONCE)
     )
-    deleted = session.execute(delete(Message).where(Message.id.in_(old)).returning(Message.id))
-    return len(deleted.all())
+    return _delete(session, Message, old)
+
+
+def delete_old_refusals(session: Session, *, before: datetime) -> int:
+    """Delete orders that were refused before *before*: they hold phones and texts as well; return how many."""
+    old = select(RefusedIntake.id).where(RefusedIntake.created_at < before).order_by(RefusedIntake.created_at)
+    return _delete(session, RefusedIntake, old.limit(AT_ONCE))
+
+
+def delete_old_callbacks(session: Session, *, before: datetime) -> int:
+    """Delete what was told of refused orders before *before*; a message's callbacks go with it. Return how many."""
+    of_refused = (Callback.sms_id.is_(None), Callback.finished_at < before)
+    return _delete(session, Callback, select(Callback.id).where(*of_refused).order_by(Callback.id).limit(AT_ONCE))
+
+
+def delete_empty_batches(session: Session, *, before: datetime) -> int:
+    """Delete batches that ended before *before* and have no message any more; return how many."""
+    in_use = exists().where(Message.batch_id == Batch.id)
+    old = select(Batch.id).where(Batch.finished_at < before, ~in_use).order_by(Batch.id)
+    return _delete(session, Batch, old.limit(AT_ONCE))
+
+
+def _delete(session: Session, table: type[Message | RefusedIntake | Callback | Batch], ids: Select[int]) -> int:
+    return len(session.execute(delete(table).where(table.id.in_(ids)).returning(table.id)).all())

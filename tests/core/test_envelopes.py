@@ -1,0 +1,66 @@
+"""The builder's envelopes are those of a real producer."""
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from builders import an_envelope
+from celery import Celery
+
+from worker import envelope as envelopes
+from worker.lanes import PRIORITIES, PRIORITY_SEPARATOR
+
+OPTIONS: list[Any] = [
+    pytest.param({}, "sms.otp", id="plain"),
+    pytest.param({"priority": 6}, f"sms.otp{PRIORITY_SEPARATOR}6", id="with a priority"),
+]
+OF_EACH_MESSAGE = ("reply_to", "delivery_tag", "origin")
+
+
+def pushed(redis_url: str, key: str, **options: Any) -> bytes:
+    """What a producer's send_task puts on the list *key*."""
+    with Celery(broker=redis_url) as producer:
+        args, kwargs = ["998901234567", "Ваш код 4821"], {"key": "order-1"}
+        producer.send_task("sms.send", args=args, kwargs=kwargs, queue="sms.otp", task_id="my-id", **options)
+        producer.pool.force_close_all()
+    with redis.Redis.from_url(redis_url) as connection:
+        (raw,) = connection.lrange(key, 0, -1)
+    return bytes(raw)
+
+
+def comparable(raw: bytes) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(raw)
+    for name in OF_EACH_MESSAGE:
+        message["headers"].pop(name, None)
+        message["properties"].pop(name, None)
+    return message
+
+
+@pytest.mark.parametrize(("options", "key"), OPTIONS)
+def test_an_envelope_is_what_celery_puts_on_redis(redis_url: str, options: dict[str, Any], key: str) -> None:
+    real = pushed(redis_url, key, **options)
+
+    made = an_envelope(
+        "sms.send", "998901234567", "Ваш код 4821", key="order-1", task_id="my-id", queue="sms.otp", **options
+    )
+
+    assert comparable(real) == comparable(made)
+
+
+def test_eta_and_expires_are_read_from_where_celery_writes_them(redis_url: str) -> None:
+    raw = pushed(redis_url, "sms.otp", eta=None, countdown=60, expires=120)
+
+    read = envelopes.unpack(raw)
+
+    assert read.eta
+    assert read.eta.endswith("+00:00")
+    assert isinstance(read.expires, str)
+
+
+@pytest.mark.parametrize("priority", range(10))
+def test_the_sublists_are_those_that_kombu_pushes_to(redis_url: str, priority: int) -> None:
+    step = max(step for step in PRIORITIES if step <= priority)
+    key = f"sms.otp{PRIORITY_SEPARATOR}{step}" if step else "sms.otp"
+
+    assert pushed(redis_url, key, priority=priority)

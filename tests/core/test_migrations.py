@@ -1,0 +1,114 @@
+"""The migrations make the tables of the models, go both ways, and wait for each other."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from databases import an_empty_database
+from servers import wait_for
+from sqlalchemy import Engine, inspect, text
+
+from migrations import schema
+from models import Base
+from worker.errors import SchemaMismatch
+from worker.store.engine import make_engine
+from worker.store.schema import check_schema
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that was never migrated."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    with an_empty_database(server, "sms_test_empty") as url:
+        yield url
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Engine]:
+    with closing_engine(empty_url) as engine:
+        yield engine
+
+
+@pytest.mark.check
+def test_the_migrations_make_what_the_models_say(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_way_back_leaves_nothing_and_can_be_gone_again(empty: Engine, empty_url: str) -> None:
+    schema.upgrade(empty_url)
+    schema.downgrade(empty_url, "base")
+    left = set(inspect(empty).get_table_names())
+    schema.upgrade(empty_url)
+
+    assert left == {"alembic_version"}
+    assert set(Base.metadata.tables) < set(inspect(empty).get_table_names())
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database_url: str, engine: Engine) -> None:
+    schema.upgrade(database_url)
+
+    assert schema.present(engine) == schema.needed()
+
+
+def test_two_upgrades_at_the_same_time_both_succeed(postgres_server: str) -> None:
+    with an_empty_database(postgres_server, "sms_test_twice") as url:
+        both = [upgrading(url), upgrading(url)]
+
+        assert [one.wait(60) for one in both] == [0, 0]
+        with closing_engine(url) as engine:
+            check_schema(engine)
+
+
+def test_an_upgrade_waits_until_another_is_done(postgres_server: str) -> None:
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = 'sms_test_waits'")
+    lock = {"lock": schema.LOCK}
+    with an_empty_database(postgres_server, "sms_test_waits") as url, closing_engine(url) as engine:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+            other.execute(text("SELECT pg_advisory_lock(:lock)"), lock)
+            upgrade = upgrading(url)
+            wait_for(lambda: other.execute(waiting).all())
+            before = schema.present(engine)
+            other.execute(text("SELECT pg_advisory_unlock(:lock)"), lock)
+
+        assert upgrade.wait(60) == 0
+        assert (before, schema.present(engine)) == (None, schema.needed())
+
+
+def upgrading(url: str) -> subprocess.Popen[bytes]:
+    """An upgrade in a process of its own: Alembic knows only one at a time in each."""
+    return subprocess.Popen([sys.executable, "-c", f"from migrations import schema; schema.upgrade({url!r})"])
+
+
+@contextmanager
+def closing_engine(url: str) -> Iterator[Engine]:
+    engine = make_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def test_a_worker_does_not_start_on_a_database_without_tables(empty: Engine) -> None:
+    with pytest.raises(SchemaMismatch, match=r"no tables yet\. Run: sms db upgrade"):
+        check_schema(empty)
+
+
+def test_a_worker_does_not_start_on_another_schema(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(SchemaMismatch, match="has schema 9999, this worker needs 0001"):
+        check_schema(engine)
+
+
+def test_a_worker_starts_on_its_own_schema(engine: Engine) -> None:
+    check_schema(engine)

@@ -1,0 +1,121 @@
+"""A batch waits a moment for more messages only where they can be expected, and a turn is spent only on a post."""
+
+from datetime import timedelta
+
+import pytest
+from builders import NOON, Clock, Sessions, a_submission, many_stored, states_of, stored
+
+from models.lifecycle import Lane
+from worker.errors import AccountRefused
+from worker.gateway.memory import MemoryGateway
+from worker.pace import LONGEST, NOT_AT_ALL, WINDOW, Pace
+from worker.submission import Submission
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def a_busy_pace(lane: Lane = Lane.NORMAL, messages: int = 500) -> Pace:
+    """*messages* were claimed just now."""
+    pace = Pace()
+    pace.note(lane, messages, now=NOON)
+    return pace
+
+
+def test_on_a_quiet_lane_a_message_goes_at_once() -> None:
+    assert Pace().linger(Lane.OTP, 49, NOON, now=NOON) == NOT_AT_ALL
+
+
+def test_where_much_is_coming_a_batch_waits_for_what_it_misses() -> None:
+    assert a_busy_pace().linger(Lane.NORMAL, 40, NOON, now=NOON) == 40 * MILLISECOND
+
+
+def test_a_batch_that_would_not_fill_in_time_does_not_wait() -> None:
+    assert a_busy_pace(messages=5).linger(Lane.NORMAL, 45, NOON, now=NOON) == NOT_AT_ALL
+
+
+@pytest.mark.parametrize("lane", Lane, ids=str)
+def test_no_message_waits_longer_than_its_lane_allows(lane: Lane) -> None:
+    pace = a_busy_pace(lane)
+    longest = LONGEST[lane]
+
+    assert pace.linger(lane, 50, NOON - longest + MILLISECOND, now=NOON) == MILLISECOND
+    assert pace.linger(lane, 50, NOON - longest, now=NOON) == NOT_AT_ALL
+
+
+def test_what_was_claimed_a_while_ago_promises_nothing() -> None:
+    assert a_busy_pace().linger(Lane.NORMAL, 1, NOON + WINDOW, now=NOON + WINDOW) == NOT_AT_ALL
+
+
+def test_a_busy_lane_makes_nobody_wait_on_another() -> None:
+    assert a_busy_pace(Lane.BULK).linger(Lane.OTP, 1, NOON, now=NOON) == NOT_AT_ALL
+
+
+def test_a_partial_batch_is_posted_together_with_what_came_meanwhile(sessions: Sessions) -> None:
+    clock = Clock()
+    gateway = MemoryGateway()
+    waits: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        waits.append(seconds)
+        many_stored(sessions, 3)
+        clock.sleep(seconds)
+
+    room = a_submission(sessions, gateway, clock, batch_max_messages=5, wait=meanwhile)
+    many_stored(sessions, 5)
+    room.post_next()
+    stored(sessions)
+    stored(sessions)
+
+    assert [room.post_next(), room.post_next()] == [True, True]
+
+    assert [len(posted.messages) for posted in gateway.posted] == [5, 5]
+    assert len(waits) == 1
+
+
+def test_only_one_thread_waits_for_a_fuller_batch(sessions: Sessions) -> None:
+    clock = Clock()
+    others: list[bool] = []
+    room: Submission
+    wait = lambda _: others.append(room.post_next())  # noqa: E731
+    room = a_submission(sessions, clock=clock, batch_max_messages=5, wait=wait)
+    many_stored(sessions, 5)
+    room.post_next()
+    stored(sessions)
+
+    room.post_next()
+
+    assert (others, states_of(sessions)[-1]) == ([False], "queued")
+
+
+class Turns:
+    """Turns that come at once, counted."""
+
+    def __init__(self, *, comes: bool = True) -> None:
+        self.taken = 0
+        self._comes = comes
+
+    def __call__(self) -> bool:
+        self.taken += 1
+        return self._comes
+
+
+def test_no_turn_is_spent_where_nothing_can_be_posted(sessions: Sessions) -> None:
+    turns = Turns()
+    gateway = MemoryGateway(answers=[AccountRefused("limit is over", error_no=103)])
+    room = a_submission(sessions, gateway, turn=turns)
+
+    room.post_next()
+    many_stored(sessions, 2)
+    room.post_next()
+    room.post_next()
+
+    assert (turns.taken, len(gateway.posted)) == (1, 1)
+
+
+def test_a_message_whose_turn_does_not_come_stays_queued(sessions: Sessions) -> None:
+    stored(sessions)
+    gateway = MemoryGateway()
+
+    posted = a_submission(sessions, gateway, turn=Turns(comes=False)).post_next()
+
+    assert (posted, gateway.posted, states_of(sessions)) == (False, [], ["queued"])

@@ -1,0 +1,125 @@
+"""While nothing can be posted every message stays queued, and one probe at a time looks whether it works again."""
+
+from datetime import timedelta
+
+import pytest
+from builders import (
+    NOON,
+    Clock,
+    Sessions,
+    a_submission,
+    all_of,
+    many_stored,
+    post_all,
+    states_of,
+    stored,
+)
+
+from models import Account
+from worker.errors import (
+    AccountRefused,
+    GatewayError,
+    GatewayUnavailable,
+)
+from worker.gateway import Acceptance, AcceptedSms, RefusedSms
+from worker.gateway.memory import MemoryGateway
+
+LIMIT_OVER = AccountRefused("limit is over", error_no=103, http_status=200)
+REFUSED_CONNECTION = GatewayUnavailable("connection refused")
+
+
+@pytest.mark.parametrize("error", [LIMIT_OVER, REFUSED_CONNECTION], ids=["account refused", "unreachable"])
+def test_a_pause_keeps_every_message_queued_and_lets_one_probe_at_a_time_try(
+    sessions: Sessions, error: GatewayError
+) -> None:
+    many_stored(sessions, 3)
+    clock = Clock()
+    gateway = MemoryGateway(answers=[error])
+    during: list[bool] = []
+    room = a_submission(sessions, gateway, clock)
+    other = a_submission(sessions, gateway, clock)
+    room.post_next()
+
+    before_its_time = room.post_next()
+    clock.advance(minutes=20)
+    gateway._during = lambda _: during.append(other.post_next())
+    room.post_next()
+
+    assert not before_its_time
+    assert [len(one.messages) for one in gateway.posted] == [3, 1]
+    assert during == [False]
+    assert [account.state for account in all_of(sessions, Account)] == ["active"]
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [
+        pytest.param(LIMIT_OVER, [30, 60, 120, 240, 480, 900, 900], id="account refused"),
+        pytest.param(REFUSED_CONNECTION, [1, 2, 4, 8, 16, 32, 60, 60], id="unreachable"),
+    ],
+)
+def test_the_pause_between_probes_grows(sessions: Sessions, error: GatewayError, pauses: list[int]) -> None:
+    many_stored(sessions, 2)
+    clock = Clock()
+    room = a_submission(sessions, MemoryGateway(answers=[error] * 9), clock)
+    found = []
+
+    for _ in pauses:
+        room.post_next()
+        (account,) = all_of(sessions, Account)
+        assert account.probe_at
+        found.append((account.probe_at - clock.at).total_seconds())
+        clock.at = account.probe_at
+
+    assert pauses == found
+    assert states_of(sessions) == ["queued", "queued"]
+
+
+def test_posting_goes_on_by_itself_when_a_probe_is_taken(sessions: Sessions) -> None:
+    many_stored(sessions, 5)
+    clock = Clock()
+    gateway = MemoryGateway(answers=[LIMIT_OVER, LIMIT_OVER])
+    room = a_submission(sessions, gateway, clock)
+    room.post_next()
+    clock.advance(minutes=1)
+    room.post_next()
+    clock.advance(minutes=2)
+
+    post_all(room)
+
+    assert [len(one.messages) for one in gateway.posted] == [5, 1, 1, 4]
+    assert set(states_of(sessions)) == {"submitted"}
+
+
+def test_a_pause_says_why(sessions: Sessions) -> None:
+    stored(sessions)
+
+    a_submission(sessions, MemoryGateway(answers=[LIMIT_OVER])).post_next()
+
+    (account,) = all_of(sessions, Account)
+    assert (account.reason, account.error_no, account.paused_at) == ("limit is over", 103, NOON)
+
+
+def test_a_probe_is_not_used_up_where_nothing_can_be_posted(sessions: Sessions) -> None:
+    stored(sessions, expires_at=NOON + timedelta(seconds=1))
+    clock = Clock()
+    room = a_submission(sessions, MemoryGateway(answers=[LIMIT_OVER]), clock)
+    room.post_next()
+    clock.advance(minutes=1)
+    room.post_next()
+    stored(sessions)
+
+    assert room.post_next(), "the expired message took the probe of this one"
+
+
+def test_what_the_gateway_gives_back_is_queued_again_and_the_account_pauses(sessions: Sessions) -> None:
+    ids = many_stored(sessions, 3)
+    returned = [RefusedSms(sms, 103, "limit is over") for sms in ids[1:]]
+    gateway = MemoryGateway(answers=[Acceptance([AcceptedSms(ids[0], "1", "11")], returned=returned)])
+    room = a_submission(sessions, gateway)
+
+    post_all(room)
+
+    assert states_of(sessions) == ["submitted", "queued", "queued"]
+    assert [(account.state, account.error_no) for account in all_of(sessions, Account)] == [("paused", 103)]
+    assert len(gateway.posted) == 1

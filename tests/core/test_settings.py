@@ -1,0 +1,237 @@
+"""A wrong or missing setting stops the start with one line that names it and says what is allowed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.lifecycle import Lane
+from worker.errors import SettingsError
+from worker.settings import Settings, load_database_url, load_settings
+
+NEEDED = {
+    "SMS_GATEWAY_URL": "https://gateway.example/smsgateway",
+    "SMS_GATEWAY_LOGIN": "shop",
+    "SMS_GATEWAY_PASSWORD": "a secret",
+}
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.upper().startswith("SMS_"):
+            monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+def complaint() -> str:
+    """The line that a start ends with."""
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    return str(wrong.value)
+
+
+def test_three_settings_are_enough() -> None:
+    settings = load_settings()
+
+    assert settings.gateway_password.get_secret_value() == "a secret"
+    assert (
+        settings.batch_max_messages,
+        settings.gateway_connect_timeout_seconds,
+        settings.gateway_read_timeout_seconds,
+        settings.gateway_requests_per_second,
+    ) == (50, 5, 30, 0)
+    assert {"hold"} == {settings.unconfirmed_policy(lane) for lane in Lane}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name)
+
+    said = complaint()
+
+    assert said.startswith(f"{name} is not set. ")
+    assert "\n" not in said
+
+
+BAD: dict[str, list[str]] = {
+    "SMS_DATABASE_URL": ["mysql://a", "sms.db", "postgresql://a/b", "sqlite://", "sqlite:///:memory:"],
+    "SMS_REDIS_URL": ["amqp://a", "127.0.0.1:6379", "rediss://a", "rediss://a?ssl_cert_reqs=none"],
+    "SMS_BROKER_URL": ["amqps://a", "redis://a/0"],
+    "SMS_GATEWAY_URL": ["ftp://a", "gateway", "https://", "https://a/?b=c", ""],
+    "SMS_GATEWAY_LOGIN": [""],
+    "SMS_GATEWAY_PASSWORD": [""],
+    "SMS_GATEWAY_TIMEZONE": ["Tashkent", "../../etc/passwd", "/etc/localtime"],
+    "SMS_GATEWAY_CONNECT_TIMEOUT_SECONDS": ["0", "-1", "soon", "inf", "nan"],
+    "SMS_GATEWAY_READ_TIMEOUT_SECONDS": ["0", "601", "inf", "nan"],
+    "SMS_GATEWAY_REQUESTS_PER_SECOND": ["-1", "many", "inf", "nan"],
+    "SMS_GATEWAY_CONNECTIONS": ["0", "257", "1.5"],
+    "SMS_BATCH_MAX_MESSAGES": ["0", "101", "all"],
+    "SMS_MAX_PARTS": ["0", "256"],
+    "SMS_POLL_LADDER_SECONDS": ["5,,10", "0", "5,soon", "-1", "inf"],
+    "SMS_POLL_GIVE_UP_AFTER_HOURS": ["0", "-1", "inf"],
+    "SMS_POLL_REQUESTS_PER_SECOND": ["-1"],
+    "SMS_POLL_CONNECTIONS": ["0"],
+    "SMS_UNCONFIRMED_OTP": ["repeat"],
+    "SMS_UNCONFIRMED_NORMAL": ["HOLD"],
+    "SMS_UNCONFIRMED_BULK": ["1"],
+    "SMS_RETENTION_DAYS": ["-1", "a month"],
+    "SMS_LOG_FORMAT": ["xml"],
+}
+EACH_BAD = [(name, value) for name, values in BAD.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), EACH_BAD, ids=[f"{name}={value}" for name, value in EACH_BAD])
+def test_a_bad_value_is_answered_with_one_line_that_names_the_setting(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    said = complaint()
+
+    assert said.startswith(name)
+    assert "\n" not in said
+    assert len(said) > len(name) + 10
+
+
+@pytest.mark.parametrize("name", ["SMS_DATABASE_URL", "SMS_REDIS_URL", "SMS_BROKER_URL"])
+def test_a_complaint_does_not_quote_a_password(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "amqps://user:hunter2@host/0")
+
+    assert "hunter2" not in complaint()
+
+
+def test_a_setting_does_not_print_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMS_CALLBACK_SECRET", "hunter2")
+
+    assert "hunter2" not in repr(load_settings())
+    assert "a secret" not in repr(load_settings())
+
+
+UNKNOWN = {
+    "SMS_GATEWAY_PASWORD": "Did you mean SMS_GATEWAY_PASSWORD?",
+    "SMS_BATCH_MAX_MESAGES": "Did you mean SMS_BATCH_MAX_MESSAGES?",
+    "sms_gatway_url": "Did you mean SMS_GATEWAY_URL?",
+    "SMS_ZZZ": "there is no such setting.",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), UNKNOWN.items(), ids=UNKNOWN)
+def test_an_unknown_setting_is_refused_with_a_suggestion(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+
+    said = complaint()
+
+    assert said.startswith(f"{name}: there is no such setting.")
+    assert words in said
+
+
+def test_an_unknown_setting_in_the_env_file_is_refused_as_well() -> None:
+    Path(".env").write_text("SMS_BATCH_SIZE=5\n")
+
+    assert complaint().startswith("SMS_BATCH_SIZE: there is no such setting.")
+
+
+def test_a_secret_can_stand_in_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "SMS_GATEWAY_PASSWORD").write_text("from a file\n")
+    (secrets / "sms_callback_secret").write_text("in small letters")
+    monkeypatch.delenv("SMS_GATEWAY_PASSWORD")
+    monkeypatch.setenv("SMS_SECRETS_DIR", str(secrets))
+
+    settings = load_settings()
+
+    assert settings.gateway_password.get_secret_value() == "from a file"
+    assert settings.callback_secret
+    assert settings.callback_secret.get_secret_value() == "in small letters"
+
+
+def test_the_environment_wins_over_the_env_file_and_that_over_secret_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("SMS_GATEWAY_LOGIN", "SMS_GATEWAY_NICKNAME", "SMS_LOG_FORMAT"):
+        (secrets / name).write_text("json" if name == "SMS_LOG_FORMAT" else "file")
+    Path(".env").write_text("SMS_GATEWAY_LOGIN=env-file\nSMS_GATEWAY_NICKNAME=env-file\n")
+    monkeypatch.setenv("SMS_SECRETS_DIR", str(secrets))
+
+    settings = load_settings()
+
+    assert (settings.gateway_login, settings.gateway_nickname, settings.log_format) == ("shop", "env-file", "json")
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMS_SECRETS_DIR", "/nowhere")
+
+    assert complaint().startswith("SMS_SECRETS_DIR: there is no folder /nowhere.")
+
+
+GOOD: list[Any] = [
+    pytest.param("SMS_REDIS_URL", "rediss://:p@a:6380/0?ssl_cert_reqs=required", id="verified TLS to Redis"),
+    pytest.param("SMS_BROKER_URL", "amqp://a", id="another broker"),
+    pytest.param("SMS_DATABASE_URL", "postgresql+psycopg://a:b@c/d", id="PostgreSQL"),
+    pytest.param("SMS_BATCH_MAX_MESSAGES", "100", id="the most in a batch"),
+    pytest.param("SMS_GATEWAY_URL", "http://185.8.212.184/smsgateway/", id="in clear, as documented"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD)
+def test_a_good_value_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
+    read = getattr(load_settings(), name.removeprefix("SMS_").lower())
+
+    assert str(read) == value.rstrip("/")
+
+
+def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SMS_GATEWAY_NICKNAME", "SMS_CALLBACK_SECRET", "SMS_UNCONFIRMED_OTP"):
+        monkeypatch.setenv(name, "")
+
+    settings = load_settings()
+
+    assert (settings.gateway_nickname, settings.callback_secret, settings.unconfirmed_otp) == (None, None, "hold")
+
+
+def test_a_ladder_is_a_list_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMS_POLL_LADDER_SECONDS", "1, 2.5,60")
+
+    assert load_settings().poll_ladder_seconds == (1, 2.5, 60)
+
+
+@pytest.mark.parametrize(
+    ("url", "in_clear"),
+    [("http://185.8.212.184/a", True), ("https://185.8.212.184/a", False), ("http://127.0.0.1:1/a", False)],
+    ids=["http", "https", "loopback"],
+)
+def test_a_gateway_in_clear_is_known_as_such(url: str, in_clear: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMS_GATEWAY_URL", url)
+
+    assert load_settings().gateway_in_clear is in_clear
+
+
+def test_a_migration_needs_no_more_than_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SMS_DATABASE_URL", "sqlite:///other.db")
+
+    assert load_database_url() == "sqlite:///other.db"
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load_settings()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.max_parts = 1  # type: ignore[misc]
+
+
+@pytest.mark.check
+def test_every_setting_says_what_it_is_for() -> None:
+    assert [name for name, known in Settings.model_fields.items() if not known.description] == []

@@ -1,0 +1,95 @@
+"""A batch that the gateway refuses as a whole is split down to whoever is guilty, and nobody else is harmed."""
+
+from collections.abc import Sequence
+from math import ceil, log2
+from typing import Any
+
+import pytest
+from builders import (
+    Sessions,
+    a_phone,
+    a_submission,
+    many_stored,
+    post_all,
+    states_of,
+    stored,
+    the_sms,
+)
+
+from worker.errors import (
+    BatchRefused,
+    NicknameRefused,
+)
+from worker.gateway import Acceptance, OutgoingSms
+from worker.gateway.memory import MemoryGateway
+
+NOT_JSON = BatchRefused("array is not a JSON", error_no=200, http_status=200)
+
+
+class GuiltyText:
+    """A gateway that refuses every request in which one text stands, as the vendor's document says of 200 and 201."""
+
+    def __init__(self, error_no: int) -> None:
+        self._error_no = error_no
+        self.memory = MemoryGateway()
+        self.accepted: list[int] = []
+        self.requests = 0
+
+    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None) -> Acceptance:
+        self.requests += 1
+        if any(one.text == "guilty" for one in messages):
+            raise BatchRefused("array is invalid", error_no=self._error_no, http_status=200)
+        self.accepted += [one.reference for one in messages]
+        return self.memory.submit(messages, nickname=nickname)
+
+    def reports(self, request_id: str) -> Sequence[Any]:
+        return self.memory.reports(request_id)
+
+
+@pytest.mark.parametrize("error_no", [200, 201, 999])
+@pytest.mark.parametrize("place", [0, 7, 49], ids=["first", "in the middle", "last"])
+def test_a_refused_batch_is_split_down_to_the_guilty_message(sessions: Sessions, error_no: int, place: int) -> None:
+    ids = many_stored(sessions, place)
+    guilty = stored(sessions, text="guilty", phone=a_phone(99))
+    ids += [stored(sessions, phone=a_phone(100 + number)) for number in range(49 - place)]
+    gateway = GuiltyText(error_no)
+
+    post_all(a_submission(sessions, gateway))
+
+    failed = the_sms(sessions, guilty)
+    assert (failed.state, failed.reason, failed.error_no) == ("failed", "array is invalid", error_no)
+    assert {"submitted"} == {the_sms(sessions, sms).state for sms in ids}
+    assert sorted(gateway.accepted) == ids, "every innocent one is in exactly one accepted request"
+    assert gateway.requests <= 1 + 2 * ceil(log2(50))
+
+
+def test_two_guilty_messages_are_both_found(sessions: Sessions) -> None:
+    for text in ("a", "guilty", "b", "c", "guilty", "d"):
+        stored(sessions, text=text)
+
+    post_all(a_submission(sessions, GuiltyText(200)))
+
+    assert states_of(sessions) == ["submitted", "failed", "submitted", "submitted", "failed", "submitted"]
+
+
+def test_a_half_keeps_to_itself_when_new_messages_come(sessions: Sessions) -> None:
+    many_stored(sessions, 4)
+    gateway = MemoryGateway(answers=[NOT_JSON])
+    room = a_submission(sessions, gateway, batch_max_messages=4)
+    room.post_next()
+
+    many_stored(sessions, 4)
+    post_all(room)
+
+    assert [len(one.messages) for one in gateway.posted] == [4, 2, 2, 4]
+
+
+def test_what_was_refused_with_one_nickname_does_not_touch_the_others(sessions: Sessions) -> None:
+    stored(sessions, nickname="NOBODY")
+    stored(sessions, nickname="SHOP")
+    gateway = MemoryGateway(answers=[NicknameRefused("incorrect nickname", error_no=203)])
+
+    post_all(a_submission(sessions, gateway))
+
+    assert states_of(sessions) == ["failed", "submitted"]
+    assert [one.nickname for one in gateway.posted] == ["NOBODY", "SHOP"]
