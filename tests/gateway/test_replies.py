@@ -16,7 +16,7 @@ from worker.errors import (
     NicknameRefused,
     SubmissionUnconfirmed,
 )
-from worker.gateway import Acceptance, AcceptedSms, OutgoingSms
+from worker.gateway import Acceptance, AcceptedSms, OutgoingSms, RefusedSms
 from worker.gateway.replies import acceptance_of
 
 TASHKENT = ZoneInfo("Asia/Tashkent")
@@ -288,6 +288,6 @@ def test_every_message_has_exactly_one_outcome_whatever_the_gateway_answers(body
     except GatewayError:
         return
 
-    answered = [*acceptance.accepted, *acceptance.refused, *acceptance.returned]
+    answered: list[AcceptedSms | RefusedSms] = [*acceptance.accepted, *acceptance.refused, *acceptance.returned]
     assert sorted([*(sms.reference for sms in answered), *acceptance.unanswered]) == [1, 2, 3]
     assert json.dumps([sms.answer for sms in acceptance.accepted], allow_nan=False, ensure_ascii=False).encode()
