@@ -13,6 +13,7 @@ from worker.backoff import Dice, ladder
 from worker.errors import GatewayError
 from worker.gateway import Gateway, Report
 from worker.store import polls
+from worker.store.moves import OWED
 from worker.store.polls import Schedule
 
 log = structlog.get_logger()
@@ -32,6 +33,7 @@ class Polling:
     call_timeout: timedelta  #: the longest that the gateway's time-outs let one question take
     now: Callable[[], datetime]
     dice: Dice
+    on_owed: Callable[[], None]  #: called after a commit that owes callbacks
     turn: Callable[[], bool]  #: waits for the next question's turn; False when the worker is to stop
 
     def ask_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
@@ -50,6 +52,8 @@ class Polling:
             now = self.now()
             with self.sessions.begin() as session:
                 polls.record_answers(session, answers, now=now, schedule=self._schedule())
+            if session.info.get(OWED):
+                self.on_owed()
         return bool(request_ids)
 
     def _lease(self) -> tuple[datetime, list[str]]:

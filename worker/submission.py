@@ -26,6 +26,7 @@ from worker.store import accounts, claims, outcomes
 from worker.store.accounts import Pause
 from worker.store.claims import Claimant, Claimed, Linger
 from worker.store.engine import reading
+from worker.store.moves import OWED
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Submission:
     first_poll_after: Callable[[], timedelta]
     now: Callable[[], datetime]
     wait: Callable[[float], None]  #: sleeps so many seconds
+    on_owed: Callable[[], None]  #: called after a commit that owes callbacks
     turn: Callable[[], bool] | None = None  #: waits for the next post's turn, where there is a limit; False to stop
     pace: Pace = field(default_factory=Pace)
     lingering: Lock = field(default_factory=Lock)
@@ -139,6 +141,8 @@ class Submission:
             try:
                 with self.sessions.begin() as session:
                     self._settle(session, claimed, outcome, probing=probing)
+                if session.info.get(OWED):
+                    self.on_owed()
             except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
                 # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
                 log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)

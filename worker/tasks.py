@@ -32,7 +32,13 @@ def house() -> House:
     pid = os.getpid()
     if pid not in _houses:
         worker = f"{_name['worker']}:{pid}:{secrets.token_hex(4)}"
-        _houses[pid] = wiring.build(settings, worker=worker, tell_task=_tell_task, stopping=_stopping)
+        _houses[pid] = wiring.build(
+            settings,
+            worker=worker,
+            tell_task=_tell_task,
+            ring_callbacks=lambda: _ring(tell_callbacks),
+            stopping=_stopping,
+        )
     return _houses[pid]
 
 

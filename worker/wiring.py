@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
@@ -54,7 +55,9 @@ class House:
     stopping: Event
 
 
-def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) -> House:
+def build(
+    settings: Settings, *, worker: str, tell_task: Tell, ring_callbacks: Callable[[], None], stopping: Event
+) -> House:
     """Build the house; *worker* names this process and no other that ever was.
 
     Raises SQLAlchemy's errors if the database does not answer.
@@ -87,6 +90,7 @@ def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) 
             lambda: ladder(settings.poll_ladder_seconds, 0, random.random),
             utc_now,
             time.sleep,
+            ring_callbacks,
             turn(posts, stopping) if posts else None,
         ),
         polling=Polling(
@@ -97,6 +101,7 @@ def build(settings: Settings, *, worker: str, tell_task: Tell, stopping: Event) 
             call_timeout,
             utc_now,
             random.random,
+            ring_callbacks,
             turn(polls, stopping),
         ),
         callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random),

@@ -51,6 +51,25 @@ def events_of(sessions: Sessions) -> list[str]:
     return [one.event["state"] for one in all_of(sessions, Callback)]
 
 
+@pytest.mark.parametrize(("callback", "rings"), [(TELL, [1, 2]), (None, [0, 0])], ids=["asked for", "not asked for"])
+def test_the_bell_rings_right_after_a_commit_that_owes_word(
+    sessions: Sessions, callback: dict[str, str] | None, rings: list[int]
+) -> None:
+    sms = stored(sessions, callback=callback)
+    clock, rung, seen = Clock(), list[int](), list[int]()
+    gateway = MemoryGateway(now=clock)
+
+    a_submission(sessions, gateway, clock, on_owed=lambda: rung.append(len(events_of(sessions)))).post_next()
+    seen.append(len(rung))
+    gateway.deliver(sms)
+    clock.advance(minutes=1)
+    a_polling(sessions, gateway, clock, on_owed=lambda: rung.append(len(events_of(sessions)))).ask_next()
+    seen.append(len(rung))
+
+    assert seen == rings
+    assert rung == list(range(1, len(rung) + 1)), "rung before the commit"
+
+
 def test_a_producer_is_owed_word_of_each_step_it_asked_for(sessions: Sessions) -> None:
     sms = stored(sessions, callback=TELL, phone="998901234567", key="k")
     clock = Clock()

@@ -241,6 +241,7 @@ def a_submission(
         "first_poll_after": lambda: timedelta(seconds=5),
         "now": clock,
         "wait": clock.sleep,
+        "on_owed": lambda: None,
     }
     return Submission(**options | changes)
 
@@ -256,6 +257,7 @@ def a_polling(sessions: Sessions, gateway: Gateway, clock: Clock, **changes: Any
         "now": clock,
         "dice": lambda: MIDDLE,
         "turn": lambda: True,
+        "on_owed": lambda: None,
     }
     return Polling(**options | changes)
 

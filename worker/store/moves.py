@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from models import Callback, Message
 from models.lifecycle import FINAL, TOLD, CallbackState, MessageState, sources_of
 
+OWED = "callbacks_owed"  #: in a session's info once it has written a callback; its room rings after the commit
+
 
 class Moved(NamedTuple):
     """A message that really moved, with what its producer is told."""
@@ -73,6 +75,7 @@ def owe(session: Session, moved: Sequence[Moved], state: MessageState, *, now: d
     owed = [owed_callback(one.callback, event_of(one, state, now), now, one.id) for one in moved if one.callback]
     if owed:
         session.execute(insert(Callback), owed)
+        session.info[OWED] = True
 
 
 def event_of(moved: Moved, state: str, at: datetime) -> dict[str, Any]:
