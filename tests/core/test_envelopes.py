@@ -7,6 +7,7 @@ import pytest
 import redis
 from builders import an_envelope
 from celery import Celery
+from kombu import pools
 
 from worker import envelope as envelopes
 from worker.lanes import PRIORITIES, PRIORITY_SEPARATOR
@@ -23,7 +24,7 @@ def pushed(redis_url: str, key: str, **options: Any) -> bytes:
     with Celery(broker=redis_url) as producer:
         args, kwargs = ["998901234567", "Ваш код 4821"], {"key": "order-1"}
         producer.send_task("sms.send", args=args, kwargs=kwargs, queue="sms.otp", task_id="my-id", **options)
-        producer.pool.force_close_all()
+        pools.reset()  # Kombu's pools are shared by all apps of a process that have the same broker
     with redis.Redis.from_url(redis_url) as connection:
         (raw,) = connection.lrange(key, 0, -1)
     return bytes(raw)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from kombu import pools
 from servers import WorkerProcess, wait_for
 from sqlalchemy import Engine, text
 
@@ -82,6 +83,7 @@ class System:
             worker.stop()
         if self._beat:
             processes.stop(self._beat, seconds=10)
+        pools.reset()  # Kombu's, which every producer of this process shares
         self.engine.dispose()
 
 
