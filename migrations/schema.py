@@ -42,6 +42,11 @@ def needed() -> str:
     return head
 
 
+def is_known(revision: str) -> bool:
+    """Whether *revision* is one of this release's."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
 def present(engine: Engine) -> str | None:
     """The revision the database has; None if it was never migrated."""
     with engine.connect() as connection:

@@ -30,6 +30,7 @@ class Callbacks:
     tell: Tell
     now: Callable[[], datetime]
     dice: Dice
+    leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
 
     def tell_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
         """Tell some of what is owed; return False when nothing is. *on_full* is called when there may be more."""
@@ -39,6 +40,8 @@ class Callbacks:
         if len(owed) == AT_ONCE:
             on_full()
         for one in owed:
+            if self.leaving():
+                break  # the rest is told when its lease is over
             self._tell(one)
         return bool(owed)
 

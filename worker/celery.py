@@ -60,6 +60,7 @@ app.conf.update(
     worker_pool="threads",
     worker_concurrency=settings.gateway_connections + settings.poll_connections + 4,
     worker_prefetch_multiplier=1,
+    worker_consumer="worker.order_tasks:KeepingConsumer",
     worker_send_task_events=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_enable_remote_control=True,
@@ -71,6 +72,8 @@ app.conf.update(
         "delete old messages": {"task": "sms.delete_old", "schedule": 3600.0, "options": {"expires": 3000}},
     },
 )
+if settings.broker.startswith(("amqp", "pyamqp")):
+    app.conf.broker_transport_options = {"confirm_publish": True}  # else a retried order may be lost on its way back
 if settings.broker_is_redis:
     app.conf.broker_transport_options = {
         "global_keyprefix": settings.redis_key_prefix,

@@ -17,8 +17,8 @@ class Envelope:
 
     task: str
     task_id: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: list[Any] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
     eta: str | None = None
     expires: Any = None
     raw: bytes = field(default=b"", repr=False)

@@ -30,6 +30,10 @@ class GatewayUnavailable(GatewayError):
     """The request surely was not taken (refused connection, DNS, TLS, connect time-out): post again after a pause."""
 
 
+class NeverPosted(GatewayError):
+    """We did not even try, because our own time for it had run out: post again at once."""
+
+
 class AccountRefused(GatewayError):
     """Nothing can be sent for now (100-103, HTTP 403): pause the account, keep every message queued, say so."""
 

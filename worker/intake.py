@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import groupby
 
 import structlog
-from sqlalchemy import exc
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
@@ -19,18 +18,10 @@ from worker.order_fields import Terms
 from worker.orders import Cancel, New, Order, Refusal, Resolve
 from worker.store import decisions
 from worker.store import intake as store
+from worker.store.engine import DATABASE_TROUBLE
 
 log = structlog.get_logger()
 
-# The database itself is in trouble: no order is at fault, and all of them wait.
-NOT_THE_ORDERS_FAULT = (
-    exc.OperationalError,
-    exc.InterfaceError,
-    exc.InternalError,
-    exc.ProgrammingError,
-    exc.NotSupportedError,
-    exc.TimeoutError,
-)
 BY_PRODUCER = "cancelled_by_producer"
 
 
@@ -77,11 +68,17 @@ class Intake:
             store.insert_refusals(session, [(queue, refusal)], now=self.now())
 
     def give_up_cancels(self, cancels: Iterable[Cancel], lane: Lane) -> None:
-        """Cancels of messages that nobody ever ordered are kept as refused."""
+        """Cancels of messages that nobody ever ordered are kept as refused.
+
+        Whoever was storing such a message when it was first looked for is done by now, so they are tried once more.
+        """
         refused = OrderRefused("message_unknown", "There is no message of that uid, or of that producer and key.")
-        kept = [orders_of.refusal(one.envelope, refused, fields={}, uid=one.uid) for one in cancels]
+        now = self.now()
         with self.sessions.begin() as session:
-            store.insert_refusals(session, [(_queue(lane), one) for one in kept], now=self.now())
+            unknown = [one for one in cancels if not decisions.cancel(session, one.uid, now=now, reason=BY_PRODUCER)]
+            kept = [orders_of.refusal(one.envelope, refused, fields={}, uid=one.uid) for one in unknown]
+            if kept:
+                store.insert_refusals(session, [(_queue(lane), one) for one in kept], now=now)
 
     def _store(self, orders: Sequence[Order], terms: Terms) -> Taken:
         if not orders:
@@ -90,7 +87,7 @@ class Intake:
             with self.sessions.begin() as session:
                 return _write(session, orders, terms)
         except Exception as error:
-            if isinstance(error, NOT_THE_ORDERS_FAULT) and not _beyond_a_limit(error):
+            if isinstance(error, DATABASE_TROUBLE) and not _beyond_a_limit(error):
                 raise
             # One of them cannot be stored; halve until it stands alone, so that it holds up nobody else.
             if len(orders) == 1:

@@ -4,6 +4,7 @@ What is taken lies in an in-flight list of the taker until its transaction is co
 heartbeat goes, and whoever looks next puts the list back where it came from.
 """
 
+import secrets
 from collections.abc import Sequence
 from typing import cast
 
@@ -11,56 +12,63 @@ from redis import Redis
 
 from models.lifecycle import Lane
 
-# Kombu's names of a queue's sub-lists; priority 0, the default, is the most urgent.
+# Kombu's names of a queue's sub-lists; priority 0, the default, is the most urgent. By default it fills four of them,
+# and with `priority_steps` set as Celery's documentation shows, all.
 PRIORITY_SEPARATOR = "\x06\x16"
-PRIORITIES = (0, 3, 6, 9)
+PRIORITIES = tuple(range(10))
 
 HEARTBEAT_SECONDS = 1.0
 DEAD_AFTER_SECONDS = 5.0
-BELL_SECONDS = 1.0
+
+# A full Redis refuses commands that need memory, but only as the first write of a script: so that it can be emptied at
+# all, each script writes something else first.
+_EVEN_WHEN_FULL = "redis.call('DEL', KEYS[1] .. ':nothing')\n"
+
+BEAT = _EVEN_WHEN_FULL + "redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
 
 # In-flight first: what an interrupted call took is returned again. Lists are popped at their right end, as Kombu does.
-TAKE = """
-redis.call('SADD', KEYS[2], ARGV[1])
-redis.call('SET', KEYS[3], '1', 'PX', ARGV[2])
+# The token names what is in flight, so that a DONE that was held up on its way cannot let go of something newer.
+TAKE = (
+    _EVEN_WHEN_FULL
+    + """
+redis.call('SADD', KEYS[3], ARGV[1])
+redis.call('SET', KEYS[4], '1', 'PX', ARGV[2])
 local taken = redis.call('LRANGE', KEYS[1], 0, -1)
-if #taken > 0 then return taken end
+if #taken > 0 then return {redis.call('GET', KEYS[2]), taken} end
 local room, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-for list = 4, #KEYS do
-  if room <= 0 or bytes <= 0 then break end
-  local oldest = redis.call('LRANGE', KEYS[list], -room, -1)
-  local moved = 0
-  for i = #oldest, 1, -1 do
-    if bytes <= 0 then break end
-    redis.call('RPUSH', KEYS[1], oldest[i])
-    taken[#taken + 1] = oldest[i]
-    bytes = bytes - #oldest[i]
-    moved = moved + 1
+for list = 5, #KEYS do
+  while room > 0 and bytes > 0 do
+    local order = redis.call('LMOVE', KEYS[list], KEYS[1], 'RIGHT', 'RIGHT')
+    if not order then break end
+    taken[#taken + 1] = order
+    bytes = bytes - #order
+    room = room - 1
   end
-  if moved > 0 then redis.call('LTRIM', KEYS[list], 0, -moved - 1) end
-  room = room - moved
 end
-return taken
+redis.call('SET', KEYS[2], ARGV[5])
+return {ARGV[5], taken}
 """
+)
 
 DONE = """
-redis.call('DEL', KEYS[1])
-for i = 3, #ARGV do redis.call('LPUSH', KEYS[2], ARGV[i]) end
-if ARGV[1] == '0' then return 0 end
-return redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[2]) and 1 or 0
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2])
+for i = 2, #ARGV do redis.call('LPUSH', KEYS[3], ARGV[i]) end
+return 1
 """
 
 _PUT_BACK = """
 local function put_back(inflight, queue)
   local orders = redis.call('LRANGE', inflight, 0, -1)
+  redis.call('DEL', inflight, inflight .. ':token')
   for i = #orders, 1, -1 do redis.call('RPUSH', queue, orders[i]) end
-  redis.call('DEL', inflight)
   return #orders
 end
 """
 
 LEAVE = (
-    _PUT_BACK
+    _EVEN_WHEN_FULL
+    + _PUT_BACK
     + """
 local orders = 0
 for i = 3, #KEYS, 2 do orders = orders + put_back(KEYS[i], KEYS[i + 1]) end
@@ -72,7 +80,8 @@ return orders
 
 # The names of dead owners are known only here, so the keys are made here: this wants one Redis, not a cluster.
 ADOPT = (
-    _PUT_BACK
+    _EVEN_WHEN_FULL
+    + _PUT_BACK
     + """
 local orders = 0
 for _, owner in ipairs(redis.call('SMEMBERS', KEYS[1])) do
@@ -93,33 +102,28 @@ class LaneLists:
         self._redis = redis
         self._owner = owner
         self._prefix = prefix
+        self._tokens: dict[Lane, bytes] = {}
         self._take, self._done = redis.register_script(TAKE), redis.register_script(DONE)
         self._leave, self._adopt = redis.register_script(LEAVE), redis.register_script(ADOPT)
+        self._beat = redis.register_script(BEAT)
 
     def take(self, lane: Lane, *, most: int, most_bytes: int) -> list[bytes]:
         """Take the oldest orders, most urgent first, into the in-flight list; again the same until they are done.
 
-        At most *most* orders, and no further one once *most_bytes* are reached.
+        At most *most* orders, and no further one once *most_bytes* are reached. One thread for each lane calls this.
         """
-        keys = [self._inflight(lane), self._owners, self._alive(self._owner), *self._sublists(lane)]
-        args: list[str | int] = [self._owner, int(DEAD_AFTER_SECONDS * 1000), most, most_bytes]
-        return cast("list[bytes]", self._take(keys=keys, args=args))
+        keys = [*self._inflight(lane), self._owners, self._alive(self._owner), *self._sublists(lane)]
+        token = secrets.token_hex(8)
+        args: list[str | int] = [self._owner, int(DEAD_AFTER_SECONDS * 1000), most, most_bytes, token]
+        self._tokens[lane], taken = cast("tuple[bytes, list[bytes]]", self._take(keys=keys, args=args))
+        return taken
 
-    def done(self, lane: Lane, *, requeue: Sequence[bytes] = (), ring: bool = True) -> bool:
-        """Let go of what was taken, which must be committed; return whether the caller is to ring for its posting.
+    def done(self, lane: Lane, *, requeue: Sequence[bytes] = ()) -> bool:
+        """Let go of what was taken last, which must be committed; return False if somebody has put it back meanwhile.
 
-        *requeue* goes to the back of the queue. There is one bell for all workers until it is heard.
+        *requeue* goes to the back of the queue.
         """
-        keys = [self._inflight(lane), self.queue(lane), self._bell]
-        return bool(self._done(keys=keys, args=[int(ring), int(BELL_SECONDS * 1000), *requeue]))
-
-    def may_ring(self) -> bool:
-        """Whether no bell is under way that somebody is yet to hear; the caller is then to ring."""
-        return bool(self._redis.set(self._bell, "1", nx=True, px=int(BELL_SECONDS * 1000)))
-
-    def heard(self) -> None:
-        """The bell was heard; whoever stores something from now on rings anew."""
-        self._redis.delete(self._bell)
+        return bool(self._done(keys=[*self._inflight(lane), self.queue(lane)], args=[self._tokens[lane], *requeue]))
 
     def wait(self, lane: Lane, *, seconds: float) -> None:
         """Return as soon as an order of default priority is there, or after *seconds*."""
@@ -128,7 +132,7 @@ class LaneLists:
 
     def beat(self) -> None:
         """Show that this process is alive."""
-        self._redis.set(self._alive(self._owner), "1", px=int(DEAD_AFTER_SECONDS * 1000))
+        self._beat(keys=[self._alive(self._owner)], args=[int(DEAD_AFTER_SECONDS * 1000)])
 
     def adopt(self) -> int:
         """Put back what dead takers held; return how many orders."""
@@ -137,7 +141,7 @@ class LaneLists:
 
     def leave(self) -> int:
         """Put back what this process holds; return how many orders."""
-        lists = [key for lane in Lane for key in (self._inflight(lane), self.queue(lane))]
+        lists = [key for lane in Lane for key in (self._inflight(lane)[0], self.queue(lane))]
         keys = [self._owners, self._alive(self._owner), *lists]
         return cast("int", self._leave(keys=keys, args=[self._owner]))
 
@@ -157,15 +161,12 @@ class LaneLists:
     def _owners(self) -> str:
         return f"{self._prefix}sms:intake:owners"
 
-    @property
-    def _bell(self) -> str:
-        return f"{self._prefix}sms:bell:submission"
-
     def _alive(self, owner: str) -> str:
         return f"{self._prefix}sms:intake:alive:{owner}"
 
     def _inflight_of(self, owner: str) -> str:
         return f"{self._prefix}sms:intake:inflight:{owner}"
 
-    def _inflight(self, lane: Lane) -> str:
-        return f"{self._inflight_of(self._owner)}:{lane}"
+    def _inflight(self, lane: Lane) -> tuple[str, str]:
+        inflight = f"{self._inflight_of(self._owner)}:{lane}"
+        return inflight, f"{inflight}:token"

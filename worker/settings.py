@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -48,7 +48,7 @@ class DatabaseSettings(BaseSettings):
     )
 
     database_url: str = Field(
-        "sqlite:///sms.db", description="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+        "sqlite:///sms.db", repr=False, description="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
     )
 
     @field_validator("database_url")
@@ -68,11 +68,13 @@ class Settings(DatabaseSettings):
     """What can be set, with its unit in its name. ``SMS_`` stands before each name in the environment."""
 
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0",
+        repr=False,
+        default="redis://127.0.0.1:6379/0",
         description="Where producers put their orders. Give it a database of its own, with AOF on and noeviction.",
     )
     broker_url: str | None = Field(
         None,
+        repr=False,
         description="Only for a broker that is not Redis; orders are then taken as ordinary Celery tasks.",
     )
     redis_key_prefix: str = Field(
@@ -92,7 +94,7 @@ class Settings(DatabaseSettings):
         30, description="How long to wait for an answer; past it nobody knows whether the batch was taken."
     )
     gateway_requests_per_second: float = Field(
-        0, ge=0, description="Posts and polls together, over all workers; 0 means no limit."
+        0, ge=0, le=100_000, description="Posts and polls together, over all workers; 0 means no limit."
     )
     gateway_connections: int = Field(8, ge=1, le=256, description="Posts at the same time in each worker process.")
     batch_max_messages: int = Field(50, ge=1, le=100, description="The most messages in one request to the gateway.")
@@ -103,13 +105,13 @@ class Settings(DatabaseSettings):
         description="Pauses between a message's status questions, the last for ever; comma-separated.",
     )
     poll_give_up_after_hours: float = Field(
-        48, gt=0, description="Without a final report for so long a message becomes unknown."
+        48, gt=0, le=24 * 366, description="Without a final report for so long a message becomes unknown."
     )
     poll_requests_per_second: float = Field(
-        0, ge=0, description="Status questions over all workers; 0 means no limit of their own."
+        0, ge=0, le=100_000, description="Status questions over all workers; 0 means no limit of their own."
     )
     poll_connections: int = Field(
-        8, ge=1, le=256, description="Status questions at the same time in each worker process."
+        16, ge=1, le=256, description="Status questions at the same time in each worker process."
     )
     unconfirmed_otp: Policy = Field("hold", description="An OTP whose post was cut off: hold, resend (once) or drop.")
     unconfirmed_normal: Policy = Field("hold", description="The same for the normal lane.")
@@ -121,13 +123,22 @@ class Settings(DatabaseSettings):
         default=False, description="Whether callbacks may go to private addresses and by plain http."
     )
     web_password: SecretStr | None = Field(None, description="Kept for the web page, which this release has not yet.")
-    retention_days: int = Field(0, ge=0, description="Final messages older than this are deleted; 0 keeps them all.")
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="Final messages older than this are deleted; 0 keeps them all."
+    )
     log_format: Literal["json", "console"] = Field("console", description="How log lines are written.")
+
+    @field_validator("gateway_requests_per_second", "poll_requests_per_second")
+    @classmethod
+    def _a_rate(cls, per_second: float) -> float:
+        if 0 < per_second < 0.001:  # noqa: PLR2004
+            raise ValueError("must be 0 (no limit) or at least 0.001")
+        return per_second
 
     @field_validator("redis_url")
     @classmethod
     def _a_redis(cls, url: str) -> str:
-        if urlsplit(url).scheme not in {"redis", "rediss"}:
+        if _parts(url).scheme not in {"redis", "rediss"}:
             raise ValueError("must be redis://HOST:PORT/DB or rediss://…")
         return _verified_tls(url)
 
@@ -141,7 +152,7 @@ class Settings(DatabaseSettings):
     @field_validator("gateway_url")
     @classmethod
     def _a_gateway(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = _parts(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must be http://HOST/smsgateway or https://HOST/smsgateway")
         return url.rstrip("/")
@@ -181,12 +192,6 @@ class Settings(DatabaseSettings):
         """Whether orders are taken off Redis in bulk, or come as ordinary Celery tasks."""
         return self.broker_url is None
 
-    @property
-    def gateway_in_clear(self) -> bool:
-        """Whether login, numbers and texts cross a network unencrypted."""
-        parts = urlsplit(self.gateway_url)
-        return parts.scheme == "http" and parts.hostname not in LOOPBACK
-
     def unconfirmed_policy(self, lane: Lane) -> Policy:
         """What the lane's owner wants done with a message whose post was cut off."""
         return {Lane.OTP: self.unconfirmed_otp, Lane.NORMAL: self.unconfirmed_normal, Lane.BULK: self.unconfirmed_bulk}[
@@ -208,6 +213,14 @@ def load_database_url() -> str:
     return _load(DatabaseSettings).database_url
 
 
+def a_database_url(url: str) -> str:
+    """*url*, if it is one of a database that we know; else raises `SettingsError`."""
+    try:
+        return DatabaseSettings(database_url=url).database_url
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+
+
 def _load(kind: type[T]) -> T:
     written = dotenv_values(ENV_FILE)
     secrets = os.environ.get(SECRETS_DIR) or written.get(SECRETS_DIR) or None
@@ -220,6 +233,15 @@ def _load(kind: type[T]) -> T:
         return kind(_env_file=ENV_FILE, _secrets_dir=secrets)
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from None
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read only now, and no number or too large a one is found out only now
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def _verified_tls(url: str) -> str:

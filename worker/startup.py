@@ -34,7 +34,7 @@ class IntakeStep(bootsteps.StartStopStep):
         """Start the threads, where the broker is Redis."""
         rooms = tasks.house()
         if rooms.lists:
-            self._takers = Takers(rooms.lists, rooms.intake, ring=tasks.ring_at_once, stopping=rooms.stopping)
+            self._takers = Takers(rooms.lists, rooms.intake, ring=tasks.ring_submission, stopping=rooms.stopping)
             self._takers.start()
 
     def stop(self, worker: Any) -> None:  # noqa: ARG002

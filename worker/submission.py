@@ -1,13 +1,12 @@
 """Posting: claim a batch, commit, post it once, store what came of it."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
 import structlog
-from sqlalchemy import exc
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
@@ -17,6 +16,7 @@ from worker.errors import (
     BatchRefused,
     GatewayError,
     GatewayUnavailable,
+    NeverPosted,
     NicknameRefused,
     SubmissionUnconfirmed,
 )
@@ -25,8 +25,9 @@ from worker.pace import Pace
 from worker.store import accounts, claims, outcomes
 from worker.store.accounts import Pause
 from worker.store.claims import Claimant, Claimed, Linger
-from worker.store.engine import reading
+from worker.store.engine import DATABASE_TROUBLE, reading
 from worker.store.moves import OWED
+from worker.turnstile import Turnstile
 
 log = structlog.get_logger()
 
@@ -43,6 +44,23 @@ REMEDIES = {
     103: "the account's limit is used up: top it up; posting goes on by itself",
     403: "register this server's IP address with the vendor",
 }
+
+
+def lanes_for(turnstile: Turnstile) -> Sequence[Lane]:
+    """The lanes that one more of those inside may post now: the last seat is kept for OTP, the last but one from bulk.
+
+    So a message never waits for a connection that a later lane holds; with fewer than three seats none can be spared.
+    """
+    free = turnstile.width - turnstile.inside
+    if turnstile.width < len(Lane) or free >= len(Lane) - 1:
+        return tuple(Lane)
+    return tuple(Lane)[: free + 1]
+
+
+def _remedy(outcome: GatewayError) -> str:
+    if isinstance(outcome, SubmissionUnconfirmed):
+        return "posting is tried again by itself; what was cut off waits for sms.resolve or the lane's policy"
+    return "nothing to do: it is tried again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +81,8 @@ class Submission:
     pace: Pace = field(default_factory=Pace)
     lingering: Lock = field(default_factory=Lock)
 
-    def post_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
-        """Post the next batch; return False when there was nothing to post.
+    def post_next(self, *, lanes: Sequence[Lane] = tuple(Lane), on_full: Callable[[], None] = lambda: None) -> bool:
+        """Post the next batch of *lanes*; return False when there was nothing to post.
 
         *on_full* is called when the batch was full, so that others may take part before this post is over. Raises
         SQLAlchemy's errors while the database is away, but never once a batch is on its way.
@@ -72,7 +90,7 @@ class Submission:
         # No turn is spent on an empty look, and no message uses up an attempt while it waits for its turn.
         if self.turn and not (self._may_claim() and self.turn()):
             return False
-        probing, claimed = self._claim()
+        probing, claimed = self._claim(lanes)
         if claimed is None:
             return False
         if isinstance(claimed, Linger):
@@ -99,13 +117,14 @@ class Submission:
             self.lingering.release()
         return True
 
-    def _claim(self) -> tuple[bool, Claimed | Linger | None]:
-        now = self.now()
-        lease_until = now + self.call_timeout + LEASE_MARGIN
-        claimant = Claimant(self.account_id, self.worker, now, lease_until)
+    def _claim(self, lanes: Sequence[Lane]) -> tuple[bool, Claimed | Linger | None]:
         with self.sessions.begin() as session:
+            session.connection()  # may wait for its turn; the lease begins after that
+            now = self.now()
+            lease_until = now + self.call_timeout + LEASE_MARGIN
+            claimant = Claimant(self.account_id, self.worker, now, lease_until)
             if not accounts.is_paused(session, self.account_id):
-                return False, self._claim_some(session, claimant)
+                return False, self._claim_some(session, claimant, lanes)
             if not accounts.take_probe(session, self.account_id, now=now, until=lease_until):
                 return True, None
             probe = claims.claim(session, claimant, limit=1)
@@ -113,18 +132,21 @@ class Submission:
                 accounts.give_back_probe(session, self.account_id, now=now)
             return True, probe
 
-    def _claim_some(self, session: Session, claimant: Claimant) -> Claimed | Linger | None:
+    def _claim_some(self, session: Session, claimant: Claimant, lanes: Sequence[Lane]) -> Claimed | Linger | None:
         def patience(lane: Lane, missing: int, oldest_at: datetime) -> timedelta:
             return self.pace.linger(lane, missing, oldest_at, now=claimant.now)
 
         # Where there is a limit, waiting for one's turn has filled the batch already.
         chosen = claims.at_once if self.turn else patience
-        claimed = claims.claim(session, claimant, limit=self.batch_max_messages, patience=chosen)
+        claimed = claims.claim(session, claimant, limit=self.batch_max_messages, lanes=lanes, patience=chosen)
         if isinstance(claimed, Claimed):
             self.pace.note(claimed.lane, len(claimed.messages), now=claimant.now)
         return claimed
 
     def _post(self, claimed: Claimed) -> Acceptance | GatewayError:
+        if self.now() > claimed.lease_until - self.call_timeout:
+            # This process slept. Its batch may have been given up meanwhile, and somebody may have decided about it.
+            return NeverPosted("the lease was nearly over before the post began")
         try:
             return self.gateway.submit(claimed.messages, nickname=claimed.nickname)
         except GatewayError as error:
@@ -141,9 +163,7 @@ class Submission:
             try:
                 with self.sessions.begin() as session:
                     self._settle(session, claimed, outcome, probing=probing)
-                if session.info.get(OWED):
-                    self.on_owed()
-            except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
+            except DATABASE_TROUBLE as error:
                 # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
                 log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)
                 self.wait(backoff(attempt, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
@@ -153,8 +173,10 @@ class Submission:
                 if attempt > 3:  # noqa: PLR2004
                     return  # upkeep finds the batch when its lease runs out
             else:
-                self._tell(claimed, outcome)
-                return
+                break
+        if session.info.get(OWED):
+            self.on_owed()
+        self._tell(claimed, outcome)
 
     def _settle(self, session: Session, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
         now, batch_id = self.now(), claimed.batch_id
@@ -168,7 +190,7 @@ class Submission:
                 outcomes.refuse_batch(session, batch_id, outcome, now=now)
             case BatchRefused():
                 outcomes.split_batch(session, batch_id, outcome, now=now)
-            case AccountRefused() | GatewayUnavailable():
+            case AccountRefused() | GatewayUnavailable() | NeverPosted():
                 outcomes.release_batch(session, batch_id, outcome, now=now)
             case _:
                 outcomes.leave_unconfirmed(session, batch_id, outcome.reason, now=now, http_status=outcome.http_status)
@@ -184,6 +206,8 @@ class Submission:
             if accounts.resume(session, self.account_id):
                 log.info("account_resumed")
             return
+        if isinstance(outcome, NeverPosted):
+            return
         base, ceiling = ACCOUNT_PAUSE if isinstance(outcome, AccountRefused) else GATEWAY_PAUSE
         why = Pause(outcome.reason, outcome.error_no, outcome.http_status)
         if probing:
@@ -191,7 +215,7 @@ class Submission:
             pause = backoff(failed + 1, base=base, ceiling=ceiling)
             accounts.prolong(session, self.account_id, why, probe_at=now + pause)
         elif accounts.pause(session, self.account_id, why, now=now, probe_at=now + base):
-            remedy = REMEDIES.get(outcome.error_no or outcome.http_status or 0, "nothing to do: it is tried again")
+            remedy = REMEDIES.get(outcome.error_no or outcome.http_status or 0, _remedy(outcome))
             log.warning("account_paused", reason=outcome.reason, error_no=outcome.error_no, remedy=remedy)
 
     def _tell(self, claimed: Claimed, outcome: Acceptance | GatewayError) -> None:

@@ -9,8 +9,9 @@ from redis.exceptions import RedisError
 
 from models.lifecycle import Lane
 from worker.backoff import backoff
-from worker.intake import NOT_THE_ORDERS_FAULT, Intake, Taken
+from worker.intake import Intake, Taken
 from worker.lanes import HEARTBEAT_SECONDS, LaneLists
+from worker.store.engine import DATABASE_TROUBLE
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class Takers:
         while not self._stopping.is_set():
             try:
                 step()
-            except (RedisError, OSError, *NOT_THE_ORDERS_FAULT) as error:
+            except (RedisError, OSError, *DATABASE_TROUBLE) as error:
                 failures += 1
                 self._pause(name, failures, "redis" if isinstance(error, RedisError) else "database", error)
             except Exception as error:  # noqa: BLE001
@@ -84,7 +85,8 @@ class Takers:
             return
         taken = self._intake.take_raw(raws, lane)
         requeue = self._again(taken, lane)
-        if self._lists.done(lane, requeue=requeue, ring=bool(taken.stored or taken.moved)):
+        self._lists.done(lane, requeue=requeue)
+        if taken.stored or taken.moved:
             self._ring()
         log.info("orders_taken", lane=str(lane), orders=len(raws), stored=taken.stored, refused=taken.refused)
         if requeue:

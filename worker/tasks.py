@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import traceback
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -12,16 +14,19 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from worker import wiring
+from worker.bell import Ringer
 from worker.celery import app, settings
 from worker.errors import CallbackFailed
-from worker.intake import NOT_THE_ORDERS_FAULT
 from worker.store.callbacks import Owed
+from worker.store.engine import DATABASE_TROUBLE
+from worker.submission import lanes_for
 from worker.wiring import House
 
 log = structlog.get_logger()
 
 BELL_EXPIRES_SECONDS = 30  # an older one says nothing that a newer would not
 
+_ringers: dict[int, Ringer] = {}
 _houses: dict[int, House] = {}  # by process: a prefork child must not share its parent's connections
 _stopping = Event()
 _name = {"worker": "sms"}
@@ -36,7 +41,7 @@ def house() -> House:
             settings,
             worker=worker,
             tell_task=_tell_task,
-            ring_callbacks=lambda: _ring(tell_callbacks),
+            ring_callbacks=ring_callbacks,
             stopping=_stopping,
         )
     return _houses[pid]
@@ -48,9 +53,9 @@ def submit_batches() -> None:
 
     def room() -> None:
         rooms = house()
-        if rooms.lists:
-            rooms.lists.heard()
-        if rooms.posting.run(lambda: rooms.submission.post_next(on_full=ring_submission)):
+        rooms.bell.heard()
+        lanes = partial(lanes_for, rooms.posting)
+        if rooms.posting.run(lambda: rooms.submission.post_next(lanes=lanes(), on_full=ring_submission)):
             ring_submission()
 
     calmly(room)
@@ -62,8 +67,8 @@ def poll_reports() -> None:
 
     def room() -> None:
         rooms = house()
-        if rooms.asking.run(lambda: rooms.polling.ask_next(on_full=lambda: _ring(poll_reports))):
-            _ring(poll_reports)
+        if rooms.asking.run(lambda: rooms.polling.ask_next(on_full=ring_polling)):
+            ring_polling()
 
     calmly(room)
 
@@ -74,8 +79,8 @@ def tell_callbacks() -> None:
 
     def room() -> None:
         rooms = house()
-        if rooms.telling.run(lambda: rooms.callbacks.tell_next(on_full=lambda: _ring(tell_callbacks))):
-            _ring(tell_callbacks)
+        if rooms.telling.run(lambda: rooms.callbacks.tell_next(on_full=ring_callbacks)):
+            ring_callbacks()
 
     calmly(room)
 
@@ -89,7 +94,7 @@ def ring_lost_bells() -> None:
         if waiting.messages:
             ring_submission()
         if waiting.callbacks:
-            _ring(tell_callbacks)
+            ring_callbacks()
 
     calmly(room)
 
@@ -107,15 +112,18 @@ def delete_old() -> None:
 
 
 def ring_submission() -> None:
-    """Let some worker look for messages to post, unless a bell that nobody has heard yet already does."""
-    lists = house().lists
-    if lists is None or lists.may_ring():
-        ring_at_once()
+    """Let some worker look for messages to post; returns at once."""
+    _ringer().ring("submission")
 
 
-def ring_at_once() -> None:
-    """The same for a caller who already holds the bell."""
-    _ring(submit_batches)
+def ring_polling() -> None:
+    """Let some worker help to ask."""
+    _ringer().ring("polling")
+
+
+def ring_callbacks() -> None:
+    """Let some worker tell what is owed."""
+    _ringer().ring("callbacks")
 
 
 def name_this_worker(name: str) -> None:
@@ -129,20 +137,37 @@ def leave() -> None:
 
 
 def calmly(room: Callable[[], object]) -> None:
-    """Run *room*; leave trouble with database or broker to the next bell, in one line without parameters."""
+    """Run *room*; leave trouble to the next bell. An error's own words may hold a row, with its phone and its text."""
     try:
         room()
-    except NOT_THE_ORDERS_FAULT as error:
+    except DATABASE_TROUBLE as error:
         log.warning("database_away", error=type(error).__name__, hint="nothing is lost; it is tried again")
     except (RedisError, BrokerError) as error:
         log.warning("broker_away", error=type(error).__name__, hint="nothing is lost; it is tried again")
+    except Exception as error:  # noqa: BLE001
+        log.error("room_broke", error=type(error).__name__, frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
 
 
-def _ring(task: Any) -> None:
-    try:
-        task.apply_async(expires=BELL_EXPIRES_SECONDS, retry=False)
-    except (RedisError, BrokerError, OSError) as error:
-        log.warning("bell_not_rung", error=type(error).__name__, hint="the next sweep rings it")
+def _ringer() -> Ringer:
+    pid = os.getpid()
+    if pid not in _ringers:
+        _ringers[pid] = Ringer(
+            {
+                "submission": _submission_bell,
+                "polling": partial(_publish, poll_reports),
+                "callbacks": partial(_publish, tell_callbacks),
+            }
+        )
+    return _ringers[pid]
+
+
+def _submission_bell() -> None:
+    if house().bell.may_ring():
+        _publish(submit_batches)
+
+
+def _publish(task: Any) -> None:
+    task.apply_async(expires=BELL_EXPIRES_SECONDS, retry=False)
 
 
 def _tell_task(owed: Owed) -> None:

@@ -11,7 +11,7 @@ class Turnstile:
     """At most *width* threads of this process step at the same time; when *stopping* is set, they finish and leave."""
 
     def __init__(self, width: int, stopping: Event, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._width = width
+        self.width = width
         self._stopping = stopping
         self._monotonic = monotonic
         self._lock = Lock()
@@ -36,9 +36,14 @@ class Turnstile:
         self._leave()
         return True
 
+    @property
+    def inside(self) -> int:
+        """How many are stepping."""
+        return self._inside
+
     def _enter(self) -> bool:
         with self._lock:
-            if self._inside >= self._width:
+            if self._inside >= self.width:
                 self._rung = True
                 return False
             self._inside += 1

@@ -25,6 +25,7 @@ class Upkeep:
     policy: Callable[[Lane], str]
     retention: timedelta | None  #: None keeps everything
     now: Callable[[], datetime]
+    leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
 
     def sweep(self) -> dict[str, int]:
         """Put right what is half done; return how many messages each sweep found."""
@@ -49,7 +50,7 @@ class Upkeep:
             sweeps.delete_empty_batches,
         )
         for sweep in oldest_first:
-            while rows := self._each(partial(_before, sweep, before)):
+            while not self.leaving() and (rows := self._each(partial(_before, sweep, before))):
                 deleted += rows
         return deleted
 

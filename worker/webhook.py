@@ -6,22 +6,28 @@ import ipaddress
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPSConnectionPool
-from urllib3.connection import HTTPSConnection
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from worker.errors import CallbackFailed
 
 TIMEOUT_SECONDS = (5, 10)  # to connect, to answer
 TOLD = range(200, 300)
 SIGNATURE = "X-SMS-Signature"
-NAT64 = ipaddress.ip_network("64:ff9b::/96")  # global by name, but any IPv4 address may stand behind it
+# Global by name, but any address of the house may stand behind them: NAT64, 6to4, site-local, IPv4 in IPv6.
+INSIDE_OUT = tuple(
+    ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "::/96")
+)
+LONGEST_SECONDS = 20.0  # for one receiver, however it trickles
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,8 @@ class Webhook:
     def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
         with requests.Session() as session:
             session.trust_env = False  # a proxy would connect where we do not look
-            if not self.private_addresses:
-                session.mount("https://", _OutsideAdapter())
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter(anywhere=self.private_addresses))
             # As a stream: beside its status nothing is read of what the receiver says, of which there may be no end.
             with session.post(
                 url, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
@@ -73,7 +79,32 @@ class Webhook:
                 return answer.status_code
 
 
-class _OutsideConnection(HTTPSConnection):
+class _Bounded(HTTPConnection):
+    """Cut off after `LONGEST_SECONDS`: the time-outs of a socket begin anew with every byte."""
+
+    _cutter: Timer | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        self._cutter = Timer(LONGEST_SECONDS, self._cut)
+        self._cutter.daemon = True
+        self._cutter.start()
+
+    def close(self) -> None:
+        if self._cutter:
+            self._cutter.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        with suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _BoundedSecurely(_Bounded, HTTPSConnection):
+    pass
+
+
+class _Outside(_BoundedSecurely):
     """Looks whom it really reached: the name may lead elsewhere than when it was looked up before."""
 
     def _new_conn(self) -> socket.socket:
@@ -84,19 +115,27 @@ class _OutsideConnection(HTTPSConnection):
         raise CallbackFailed("private address")
 
 
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Bounded
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedSecurely
+
+
 class _OutsidePool(HTTPSConnectionPool):
-    ConnectionCls = _OutsideConnection
+    ConnectionCls = _Outside
 
 
-class _OutsideAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"https": _OutsidePool}
+class _Adapter(HTTPAdapter):
+    def __init__(self, *, anywhere: bool) -> None:
+        super().__init__()
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool if anywhere else _OutsidePool}
 
 
 def _is_outside(host: str) -> bool:
     address = ipaddress.ip_address(host)
-    return address.is_global and not address.is_multicast and address not in NAT64
+    return address.is_global and not address.is_multicast and not any(address in net for net in INSIDE_OUT)
 
 
 def signature(secret: str, body: bytes, seconds: int) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from models.lifecycle import Lane
 from worker.backoff import ladder
+from worker.bell import OneBell
 from worker.callbacks import Callbacks, Tell
 from worker.clock import utc_now
 from worker.errors import CallbackFailed
@@ -35,6 +36,7 @@ from worker.webhook import Webhook
 CALLBACKS_AT_ONCE = 2
 OTHER_CONNECTIONS = 8  # lanes, bells and sweeps
 REDIS_TIMEOUT_SECONDS = 30
+BELL_TIMEOUT_SECONDS = 2  # a bell is not worth waiting for
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class House:
     settings: Settings
     engine: Engine
     lists: LaneLists | None  #: None where the broker is not Redis
+    bell: OneBell
     intake: Intake
     submission: Submission
     polling: Polling
@@ -70,6 +73,7 @@ def build(
     with sessions.begin() as session:
         account_id = account_id_of(session, settings.gateway_login)
     redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
+    bells = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS) if redis else None
     posts, polls = _limits(settings, redis, stopping)
     gateway = http_gateway(settings)
     # Twice: a host may have two addresses, and the head and the body of an answer may each take their time.
@@ -81,31 +85,32 @@ def build(
         lists=LaneLists(redis, owner=worker, prefix=settings.redis_key_prefix) if redis else None,
         intake=Intake(sessions, lambda lane: terms(settings, lane), utc_now),
         submission=Submission(
-            sessions,
-            gateway,
-            account_id,
-            worker,
-            settings.batch_max_messages,
-            call_timeout,
-            lambda: ladder(settings.poll_ladder_seconds, 0, random.random),
-            utc_now,
-            time.sleep,
-            ring_callbacks,
-            turn(posts, stopping) if posts else None,
+            sessions=sessions,
+            gateway=gateway,
+            account_id=account_id,
+            worker=worker,
+            batch_max_messages=settings.batch_max_messages,
+            call_timeout=call_timeout,
+            first_poll_after=lambda: ladder(settings.poll_ladder_seconds, 0, random.random),
+            now=utc_now,
+            wait=time.sleep,
+            on_owed=ring_callbacks,
+            turn=turn(posts, stopping) if posts else None,
         ),
         polling=Polling(
-            sessions,
-            gateway,
-            settings.poll_ladder_seconds,
-            timedelta(hours=settings.poll_give_up_after_hours),
-            call_timeout,
-            utc_now,
-            random.random,
-            ring_callbacks,
-            turn(polls, stopping),
+            sessions=sessions,
+            gateway=gateway,
+            ladder_seconds=settings.poll_ladder_seconds,
+            give_up_after=timedelta(hours=settings.poll_give_up_after_hours),
+            call_timeout=call_timeout,
+            now=utc_now,
+            dice=random.random,
+            on_owed=ring_callbacks,
+            turn=turn(polls, stopping),
         ),
-        callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random),
-        upkeep=Upkeep(sessions, settings.unconfirmed_policy, _retention(settings), utc_now),
+        callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random, stopping.is_set),
+        upkeep=Upkeep(sessions, settings.unconfirmed_policy, _retention(settings), utc_now, stopping.is_set),
+        bell=OneBell(bells, prefix=settings.redis_key_prefix),
         posting=Turnstile(settings.gateway_connections, stopping),
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
@@ -113,11 +118,12 @@ def build(
     )
 
 
-def make_redis(url: str) -> Redis:
+def make_redis(url: str, *, timeout_seconds: float = REDIS_TIMEOUT_SECONDS) -> Redis:
     """A client of the broker's server, for what Celery does not do."""
     return Redis.from_url(
         url,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
         socket_keepalive=True,
         health_check_interval=25,
         retry=Retry(NoBackoff(), 1),  # a connection that was cut meanwhile; whoever calls knows what to do after that

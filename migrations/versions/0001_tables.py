@@ -34,6 +34,14 @@ APPEND_ONLY = {
 }
 
 
+# Old rows are many and the open ones few: by PostgreSQL's shares of the whole table it would look at them too seldom,
+# take them for none, and walk whole partial indexes.
+LOOK_OFTEN = """
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000,
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000
+"""
+
+
 def partial(name: str, table: str, columns: list[str], where: str) -> None:
     op.create_index(name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
 
@@ -248,8 +256,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reports")),
     )
     op.create_index("ix_reports_sms_id", "reports", ["sms_id", "id"])
-    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
+    dialect = op.get_bind().dialect.name
+    for statement in APPEND_ONLY[dialect]:
         op.execute(statement)
+    if dialect == "postgresql":
+        for table in ("messages", "batches", "callbacks"):
+            op.execute(f"ALTER TABLE {table} SET ({LOOK_OFTEN})")
 
 
 def downgrade() -> None:

@@ -206,17 +206,6 @@ def test_a_ladder_is_a_list_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().poll_ladder_seconds == (1, 2.5, 60)
 
 
-@pytest.mark.parametrize(
-    ("url", "in_clear"),
-    [("http://185.8.212.184/a", True), ("https://185.8.212.184/a", False), ("http://127.0.0.1:1/a", False)],
-    ids=["http", "https", "loopback"],
-)
-def test_a_gateway_in_clear_is_known_as_such(url: str, in_clear: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMS_GATEWAY_URL", url)
-
-    assert load_settings().gateway_in_clear is in_clear
-
-
 def test_a_migration_needs_no_more_than_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NEEDED:
         monkeypatch.delenv(name)

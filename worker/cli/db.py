@@ -10,32 +10,38 @@ from sqlalchemy import Engine, exc
 
 from migrations import schema
 from worker.errors import SettingsError
-from worker.settings import load_database_url
+from worker.settings import a_database_url, load_database_url
 from worker.store.schema import check_schema
 
-db = typer.Typer(no_args_is_help=True)
+db = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Bring the database to this release, or check that it is."
+)
 Url = Annotated[str | None, typer.Option(help="The database; without it, the one of SMS_DATABASE_URL.")]
 
 
 @db.command()
 def upgrade(url: Url = None) -> None:
     """Bring the database to this release."""
-    url = url or load_database_url()
+    url = a_database_url(url) if url else load_database_url()
     with looking_at(url) as engine:
         before, needed = schema.present(engine), schema.needed()
+        if before and not schema.is_known(before):
+            check_schema(engine)
+    where = without_secrets(url)
     if before == needed:
-        typer.echo(f"The database is at {needed}, as it should be: nothing to do.")
+        typer.echo(f"The database {where} is at {needed}, as it should be: nothing to do.")
         return
     schema.upgrade(url)
-    typer.echo(f"The database was {f'at {before}' if before else 'empty'} and is now at {needed}.")
+    typer.echo(f"The database {where} was {f'at {before}' if before else 'empty'} and is now at {needed}.")
 
 
 @db.command()
 def check(url: Url = None) -> None:
     """Say whether the database is at this release; exit code 2 if it is not."""
-    with looking_at(url or load_database_url()) as engine:
+    url = a_database_url(url) if url else load_database_url()
+    with looking_at(url) as engine:
         check_schema(engine)
-    typer.echo(f"The database is at {schema.needed()}, as it should be.")
+    typer.echo(f"The database {without_secrets(url)} is at {schema.needed()}, as it should be.")
 
 
 @contextmanager
@@ -44,7 +50,7 @@ def looking_at(url: str) -> Iterator[Engine]:
     engine = schema.migration_engine(url)
     try:
         yield engine
-    except exc.OperationalError as error:
+    except exc.DBAPIError as error:
         why = str(error.orig).strip().splitlines()[0]
         raise SettingsError(f"The database at {without_secrets(url)} does not answer: {why}") from None
     finally:

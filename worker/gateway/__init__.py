@@ -17,8 +17,8 @@ class OutgoingSms:
     """One message of a request. Within a request no phone stands twice: the answer could not tell the two apart."""
 
     reference: int  #: our own id of the message; never leaves the house
-    phone: str  #: international, digits only
-    text: str
+    phone: str = field(repr=False)  #: international, digits only
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class AcceptedSms:
     reference: int
     request_id: str
     message_id: str | None
-    answer: dict[str, Any] = field(default_factory=dict)  #: the gateway's words, without the text
+    answer: dict[str, Any] = field(default_factory=dict, repr=False)  #: the gateway's words, without the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class RefusedSms:
     reference: int
     error_no: int | None
     reason: str
-    answer: dict[str, Any] = field(default_factory=dict)  #: may hold ids all the same
+    answer: dict[str, Any] = field(default_factory=dict, repr=False)  #: may hold ids all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class Report:
     """What the gateway says about one message of a request, now."""
 
     message_id: str | None
-    recipient: str | None  #: digits only
+    recipient: str | None = field(repr=False)  #: digits only
     gateway_status: str  #: the vendor's word, lower case
     state: MessageState | None  #: delivered or failed; None while it is on its way, and for a word we never met
     billed_parts: int | None
     sent_at: datetime | None
     delivered_at: datetime | None
-    answer: dict[str, Any] = field(default_factory=dict)  #: the gateway's words, without the text
+    answer: dict[str, Any] = field(default_factory=dict, repr=False)  #: the gateway's words, without the text
 
 
 class Gateway(Protocol):

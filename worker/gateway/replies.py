@@ -198,6 +198,9 @@ def _request_error(root: Any) -> Row | None:
 def _refuse_request(row: Row, *, sent: frozenset[str]) -> NoReturn:
     number = _number(row.get("error_no"))
     refusal: type[GatewayError] = BatchRefused
+    if not number:
+        # An error without the vendor's number may come from a proxy in between: it proves nothing.
+        raise SubmissionUnconfirmed("an error without a number", http_status=HTTP_OK, answer=_answer(row))
     if number in ACCOUNT_ERRORS:
         refusal = AccountRefused
     elif number in NICKNAME_ERRORS:

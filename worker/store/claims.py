@@ -24,6 +24,7 @@ class Claimed:
     lane: Lane
     nickname: str | None
     messages: Sequence[OutgoingSms]
+    lease_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,20 @@ def at_once(_lane: Lane, _missing: int, _oldest_at: datetime) -> timedelta:
     return timedelta(0)
 
 
-def claim(session: Session, claimant: Claimant, *, limit: int, patience: Patience = at_once) -> Claimed | Linger | None:
-    """Put up to *limit* due messages of the best lane into a new batch; None if nothing is due.
+def claim(
+    session: Session,
+    claimant: Claimant,
+    *,
+    limit: int,
+    lanes: Sequence[Lane] = tuple(Lane),
+    patience: Patience = at_once,
+) -> Claimed | Linger | None:
+    """Put up to *limit* due messages of the best of *lanes* into a new batch; None if nothing is due.
 
     They share lane and nickname, and no phone stands twice, because nothing in the gateway's answer would tell those
     two apart. Must be committed before the first byte leaves.
     """
-    for lane in Lane:
+    for lane in lanes:
         chosen, drained = _choose(session, lane, limit, claimant.now)
         if chosen and drained and (pause := patience(lane, limit - len(chosen), chosen[0].send_at)):
             return Linger(pause)
@@ -148,4 +156,5 @@ def _batch(session: Session, claimant: Claimant, lane: Lane, chosen: list[Row[An
     )
     if len(moved) != len(chosen):
         raise RuntimeError("a locked message was moved by somebody else")
-    return Claimed(batch_id, lane, chosen[0].nickname, [OutgoingSms(one.id, one.phone, one.text) for one in chosen])
+    messages = [OutgoingSms(one.id, one.phone, one.text) for one in chosen]
+    return Claimed(batch_id, lane, chosen[0].nickname, messages, claimant.lease_until)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -14,6 +14,17 @@ POSTGRES_OPTIONS = (
     "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     # A generic plan knows no states, and so no partial index: made on a small table it would read a large one whole.
     "-c plan_cache_mode=force_custom_plan"
+)
+
+
+#: The database itself is in trouble: no row is at fault, and whoever meets one of these tries again later.
+DATABASE_TROUBLE = (
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.InternalError,
+    exc.ProgrammingError,
+    exc.NotSupportedError,
+    exc.TimeoutError,
 )
 
 

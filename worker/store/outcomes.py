@@ -28,8 +28,9 @@ def accept_batch(
     """The gateway answered message by message: taken, refused for good, given back, or not mentioned at all."""
     accepted = _submit(session, batch_id, acceptance.accepted, now, first_poll_at)
     refused = _refuse_each(session, batch_id, acceptance.refused, now)
-    returned = (_of(batch_id), Message.id.in_([one.reference for one in acceptance.returned]))
-    move(session, MessageState.QUEUED, *returned, now=now, sources=OPEN, posted_at=None)
+    if acceptance.returned:
+        returned = (_of(batch_id), Message.id.in_([one.reference for one in acceptance.returned]))
+        move(session, MessageState.QUEUED, *returned, now=now, sources=OPEN, posted_at=None)
     # Whatever of the batch is still open, named as unanswered or not: nobody would ever look for it again.
     move(session, MessageState.UNCONFIRMED, _of(batch_id), now=now, reason=NOT_ANSWERED)
     _close(session, batch_id, BatchState.ACCEPTED, now, accepted=accepted, refused=refused)
@@ -104,6 +105,10 @@ def _submit(
         next_poll_at=first_poll_at,
         split=None,
     )
+    # What had been decided about meanwhile stands, but that the gateway took it is known now, and kept.
+    late = {one.reference for one in accepted} - {one.id for one in moved}
+    if late:
+        session.execute(insert(Report), [_report_of(one, now) for one in accepted if one.reference in late])
     return len(moved)
 
 
@@ -113,17 +118,15 @@ def _refuse_each(session: Session, batch_id: int, refused: Sequence[RefusedSms],
         of_batch = (_of(batch_id), Message.id == one.reference)
         outcome = {"reason": one.reason, "error_no": one.error_no}
         if move(session, MessageState.FAILED, *of_batch, now=now, sources=OPEN, **outcome):
-            session.execute(insert(Report), [_report_of(one, now)])
+            session.execute(insert(Report), [_report_of(one, now) | {"state": MessageState.FAILED}])
             moved += 1
     return moved
 
 
-def _report_of(refused: RefusedSms, now: datetime) -> dict[str, Any]:
-    ids = {name: str(refused.answer[name]) for name in ("request_id", "message_id") if refused.answer.get(name)}
-    return {
-        "sms_id": refused.reference,
-        "state": MessageState.FAILED,
-        "error_no": refused.error_no,
-        "received_at": now,
-        "answer": refused.answer,
-    } | ids
+def _report_of(said: AcceptedSms | RefusedSms, now: datetime) -> dict[str, Any]:
+    """A row for what the gateway answered to a post; a refused message may bear ids all the same."""
+    ids = {name: str(said.answer[name]) for name in ("request_id", "message_id") if said.answer.get(name)}
+    if isinstance(said, AcceptedSms):
+        ids = {"request_id": said.request_id} | ({"message_id": said.message_id} if said.message_id else {})
+    error_no = said.error_no if isinstance(said, RefusedSms) else None
+    return {"sms_id": said.reference, "error_no": error_no, "received_at": now, "answer": said.answer} | ids

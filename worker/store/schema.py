@@ -13,4 +13,8 @@ def check_schema(engine: Engine) -> None:
         return
     if present is None:
         raise SchemaMismatch(f"The database has no tables yet. Run: sms db upgrade (to {needed}).")
+    if not schema.is_known(present):
+        raise SchemaMismatch(
+            f"The database has schema {present}, which this release does not know: install a newer one."
+        )
     raise SchemaMismatch(f"The database has schema {present}, this worker needs {needed}. Run: sms db upgrade.")
