@@ -7,6 +7,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.engine import make_url
 
 LOCK = 0x534D53  # "SMS": two upgrades at the same time wait for each other
 
@@ -25,7 +26,9 @@ def migration_engine(database_url: str) -> Engine:
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the database forward to *revision*."""
+    """Bring the database forward to *revision*; an SQLite file that is new is its owner's alone, phones stand in it."""
+    if file := sqlite_file(database_url):
+        file.touch(mode=0o600)
     command.upgrade(config(database_url), revision)
 
 
@@ -47,7 +50,16 @@ def is_known(revision: str) -> bool:
     return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
 
 
+def sqlite_file(database_url: str) -> Path | None:
+    """The file of an SQLite database; None for another one."""
+    url = make_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
 def present(engine: Engine) -> str | None:
-    """The revision the database has; None if it was never migrated."""
+    """The revision the database has; None if it was never migrated. A missing SQLite file is not made by looking."""
+    file = sqlite_file(engine.url.render_as_string(hide_password=False))
+    if file and not file.exists():
+        return None
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

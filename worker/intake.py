@@ -31,7 +31,7 @@ class Taken:
 
     stored: int = 0
     refused: int = 0
-    moved: int = 0  #: messages that a resolve queued again or dropped
+    moved: int = 0  #: messages that a cancel stopped, or that a resolve queued again or dropped
     unmatched: list[Cancel] = field(default_factory=list)  #: cancels of messages that are not there, or not yet
 
     def add(self, other: "Taken") -> "Taken":
@@ -75,7 +75,7 @@ class Intake:
         refused = OrderRefused("message_unknown", "There is no message of that uid, or of that producer and key.")
         now = self.now()
         with self.sessions.begin() as session:
-            unknown = [one for one in cancels if not decisions.cancel(session, one.uid, now=now, reason=BY_PRODUCER)]
+            unknown = [one for one in cancels if not decisions.cancel(session, one.uid, now=now, reason=BY_PRODUCER)[0]]
             kept = [orders_of.refusal(one.envelope, refused, fields={}, uid=one.uid) for one in unknown]
             if kept:
                 store.insert_refusals(session, [(_queue(lane), one) for one in kept], now=now)
@@ -161,7 +161,9 @@ def _write(session: Session, orders: Sequence[Order], terms: Terms) -> Taken:
 def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refusals: list[Refusal]) -> None:
     match order:
         case Cancel(uid=uid):
-            if not decisions.cancel(session, uid, now=terms.now, reason=BY_PRODUCER):
+            found, cancelled = decisions.cancel(session, uid, now=terms.now, reason=BY_PRODUCER)
+            taken.moved += cancelled
+            if not found:
                 taken.unmatched.append(order)
         case Resolve(uids=uids, decision=decision):
             taken.moved += decisions.resolve(session, uids, decision, now=terms.now, by=order.envelope.task_id)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from models.lifecycle import Lane
 
@@ -144,6 +145,16 @@ class LaneLists:
         lists = [key for lane in Lane for key in (self._inflight(lane)[0], self.queue(lane))]
         keys = [self._owners, self._alive(self._owner), *lists]
         return cast("int", self._leave(keys=keys, args=[self._owner]))
+
+    def risks(self) -> dict[str, str]:
+        """The server's settings under which it may lose what it acknowledged; none where it does not tell them."""
+        safe = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+        try:
+            found = cast("dict[str, str]", self._redis.config_get(*safe))
+        except ResponseError:
+            return {}  # a server that somebody else runs may keep its settings to itself
+        told = {str(name): str(value) for name, value in found.items()}
+        return {name.replace("-", "_"): told[name] for name in safe if name in told and told[name] != safe[name]}
 
     def others_hold(self, lane: Lane) -> bool:
         """Whether another process has orders of *lane* in flight."""

@@ -2,16 +2,22 @@
 
 from typing import Any
 
+import structlog
 from celery import bootsteps, signals
+from redis.exceptions import RedisError
 from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 
-from worker import tasks
+from worker import tasks, upkeep
 from worker.celery import LANES, app, settings
 from worker.errors import SchemaMismatch
+from worker.lanes import LaneLists
 from worker.store.engine import make_engine
 from worker.store.schema import check_schema
 from worker.takers import Takers
+from worker.wiring import House
+
+log = structlog.get_logger()
 
 GREEN_POOLS = ("gevent", "eventlet")
 
@@ -33,9 +39,25 @@ class IntakeStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:  # noqa: ARG002
         """Start the threads, where the broker is Redis."""
         rooms = tasks.house()
+        self._tell_of_pause(rooms)
         if rooms.lists:
+            self._warn_of_redis(rooms.lists)
             self._takers = Takers(rooms.lists, rooms.intake, ring=tasks.ring_submission, stopping=rooms.stopping)
             self._takers.start()
+
+    def _tell_of_pause(self, rooms: House) -> None:
+        if pause := upkeep.pause_of(rooms.sessions, settings.gateway_login):
+            log.warning(
+                "account_is_paused", reason=pause.reason, probe_at=str(pause.probe_at), hint="sms resume: at once"
+            )
+
+    def _warn_of_redis(self, lists: LaneLists) -> None:
+        try:
+            risks = lists.risks()
+        except RedisError:
+            return  # the takers say that it is away
+        if risks:
+            log.warning("redis_may_lose_orders", **risks, hint="appendonly yes, appendfsync always, noeviction")
 
     def stop(self, worker: Any) -> None:  # noqa: ARG002
         """Stop them; what they hold is put back."""
@@ -53,7 +75,7 @@ app.steps["worker"].add(IntakeStep)
 def _check(sender: str, options: dict[str, Any], **_: Any) -> None:
     """Refuse to start, in one line, where starting would break a promise."""
     tasks.name_this_worker(sender)
-    complaint = _of_queues(options.get("queues")) or _of_pool(options.get("pool")) or _of_database()
+    complaint = _of_queues(options.get("queues")) or _of_pool(options) or _of_database()
     if complaint:
         raise SystemExit(complaint)
 
@@ -76,8 +98,11 @@ def _of_queues(queues: list[str] | str | None) -> str | None:
     return f"-Q {','.join(strange)}: there is no such queue; there are {', '.join(known)}." if strange else None
 
 
-def _of_pool(pool: Any) -> str | None:
+def _of_pool(options: dict[str, Any]) -> str | None:
+    pool = options.get("pool")
     name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
+    if options.get("autoscale") and not name.endswith("prefork"):
+        return "--autoscale needs -P prefork: the threads of the default pool are only as many as have work."
     if name.endswith(GREEN_POOLS):
         return (
             "-P gevent and -P eventlet never restore unacknowledged messages: use -P threads (the default) or prefork."

@@ -88,7 +88,14 @@ class Takers:
         self._lists.done(lane, requeue=requeue)
         if taken.stored or taken.moved:
             self._ring()
-        log.info("orders_taken", lane=str(lane), orders=len(raws), stored=taken.stored, refused=taken.refused)
+        log.info(
+            "orders_taken",
+            lane=str(lane),
+            orders=len(raws),
+            stored=taken.stored,
+            refused=taken.refused,
+            moved=taken.moved,
+        )
         if requeue:
             self._stopping.wait(REQUEUE_SECONDS)
 

@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from models import Account
 from models.lifecycle import Lane
 from worker.store import accounts, callbacks, claims, sweeps
 from worker.store.engine import reading
@@ -84,7 +85,13 @@ class Waiting:
     callbacks: bool
 
 
-def resume(sessions: sessionmaker[Session], account_id: int) -> bool:
+def pause_of(sessions: sessionmaker[Session], login: str) -> Account | None:
+    """The account of *login* as it stands in the table, if it is paused."""
+    with reading(sessions) as session:
+        return accounts.paused(session, login)
+
+
+def resume(sessions: sessionmaker[Session], login: str) -> bool:
     """Let posting go on at once, as a person decided; return whether it had been paused."""
     with sessions.begin() as session:
-        return accounts.resume(session, account_id)
+        return accounts.resume(session, accounts.account_id_of(session, login))

@@ -10,7 +10,7 @@ from threading import Event
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
 from worker.backoff import ladder
@@ -44,7 +44,7 @@ class House:
     """Everything one process works with. *stopping* is set when it is to finish what is in hand and leave."""
 
     settings: Settings
-    engine: Engine
+    sessions: sessionmaker[Session]
     lists: LaneLists | None  #: None where the broker is not Redis
     bell: OneBell
     intake: Intake
@@ -81,7 +81,7 @@ def build(
     call_timeout = 2 * once
     return House(
         settings=settings,
-        engine=engine,
+        sessions=sessions,
         lists=LaneLists(redis, owner=worker, prefix=settings.redis_key_prefix) if redis else None,
         intake=Intake(sessions, lambda lane: terms(settings, lane), utc_now),
         submission=Submission(

@@ -244,9 +244,13 @@ def test_a_person_can_let_posting_go_on_at_once(sessions: Sessions) -> None:
     room = a_submission(sessions, MemoryGateway(answers=[AccountRefused("limit is over", error_no=103)]))
     room.post_next()
 
-    resumed = [upkeep.resume(sessions, room.account_id), upkeep.resume(sessions, room.account_id)]
+    paused = upkeep.pause_of(sessions, "login")
+    resumed = [upkeep.resume(sessions, "login"), upkeep.resume(sessions, "login")]
     post_all(room)
 
+    assert paused
+    assert (paused.reason, paused.error_no) == ("limit is over", 103)
+    assert upkeep.pause_of(sessions, "login") is None
     assert resumed == [True, False]
     assert states_of(sessions) == ["submitted", "submitted"]
 

@@ -13,8 +13,34 @@ def test_an_empty_database_is_brought_to_this_release_once(tmp_path: Path) -> No
     first = CliRunner().invoke(db, ["upgrade", "--url", url])
     second = CliRunner().invoke(db, ["upgrade", "--url", url])
 
-    assert first.output.startswith("The database was empty and is now at")
+    assert first.output.startswith(f"The database {url} was empty and is now at")
     assert "nothing to do" in second.output
+
+
+def test_a_new_file_is_its_owners_alone_because_phones_stand_in_it(tmp_path: Path) -> None:
+    CliRunner().invoke(db, ["upgrade", "--url", f"sqlite:///{tmp_path}/sms.db"])
+
+    assert (tmp_path / "sms.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_look_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatch):
+        CliRunner().invoke(db, ["check", "--url", f"sqlite:///{tmp_path}/sms.db"], catch_exceptions=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["foo", "mysql://h/sms", "sqlite://"])
+def test_an_address_that_is_none_is_refused_in_one_line(url: str) -> None:
+    with pytest.raises(SettingsError, match="SMS_DATABASE_URL: must be sqlite:///FILE or"):
+        CliRunner().invoke(db, ["upgrade", "--url", url], catch_exceptions=False)
+
+
+def test_a_file_that_is_no_database_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database at all, " * 100)
+
+    with pytest.raises(SettingsError, match=r"notes\.txt does not answer: file is not a database"):
+        CliRunner().invoke(db, ["upgrade", "--url", f"sqlite:///{tmp_path}/notes.txt"], catch_exceptions=False)
 
 
 def test_a_migrated_database_passes_the_check(database_url: str) -> None:

@@ -14,6 +14,7 @@ COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with comman
     "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat.",
     "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
     "sandbox": "Run the vendor's gateway re-created as a local server: it answers alike and sends no SMS.",
+    "resume": "Post again at once, after you have put right what paused the account.",
     "db": "Bring the database to this release, or check that it is.",
 }
 

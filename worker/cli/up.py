@@ -20,6 +20,8 @@ from worker.embedded.supervisor import LOGS, Part, Supervisor, only_one, stoppin
 from worker.settings import ENV_FILE, SECRETS_DIR, Settings, load_settings
 from worker.store.schema import check_schema
 
+DATABASE = {"SMS_DATABASE_URL"}
+A_LOOK = "SELECT uid, phone, state, reason FROM messages"
 BROKER = {"SMS_REDIS_URL", "SMS_BROKER_URL"}  # whoever has set either has a broker
 FAKE_PHONE = "998900001234"
 OWN_PHONE = "998… (your own number: this one really goes out)"
@@ -102,7 +104,7 @@ def _show(home: Home, settings: Settings, yours: set[str]) -> None:
     table = Table("part", "whose", "address")
     for part, names, url in (
         ("broker", BROKER, settings.broker),
-        ("database", {"SMS_DATABASE_URL"}, settings.database_url),
+        ("database", DATABASE, settings.database_url),
         ("gateway", {"SMS_GATEWAY_URL"}, settings.gateway_url),
     ):
         table.add_row(part, "yours" if yours & names else "embedded", without_secrets(url))
@@ -110,6 +112,7 @@ def _show(home: Home, settings: Settings, yours: set[str]) -> None:
     plays = "SMS_GATEWAY_URL" not in yours
     lines = [
         f"Logs:    {home.folder / LOGS}",
+        *([f"Ask it:  sqlite3 {home.database} {shlex.quote(A_LOOK)}"] * (not yours & DATABASE)),
         *([f"Sandbox: {home.control_url}/journal; it answers like the vendor's gateway and sends nothing."] * plays),
         f"\nA first SMS, from another terminal:\n\n  {_first_sms(settings, FAKE_PHONE if plays else OWN_PHONE)}",
         "\nCtrl-C stops everything.",

@@ -32,6 +32,11 @@ def is_paused(session: Session, account_id: int) -> bool:
     return session.scalars(select(Account.state).where(Account.id == account_id)).one() == AccountState.PAUSED
 
 
+def paused(session: Session, login: str) -> Account | None:
+    """The account of *login*, if it is paused."""
+    return session.scalars(select(Account).where(Account.login == login, Account.state == AccountState.PAUSED)).first()
+
+
 def lets_post(session: Session, account_id: int, *, now: datetime) -> bool:
     """Whether a message may be posted now, if only as a probe."""
     posts = or_(Account.state == AccountState.ACTIVE, Account.probe_at <= now)

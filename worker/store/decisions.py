@@ -14,13 +14,13 @@ DROPPED = "dropped"
 AT_ONCE = 1_000  # no database takes any number of values in one statement
 
 
-def cancel(session: Session, uid: str, *, now: datetime, reason: str) -> bool:
-    """Stop a message that is not posted yet; return False if there is no such message at all."""
+def cancel(session: Session, uid: str, *, now: datetime, reason: str) -> tuple[bool, bool]:
+    """Stop a message that is not posted yet; return whether there is such a message at all, and whether it stopped."""
     # By its id: with a stale idea of how few are queued, PostgreSQL would look for the uid among all of them.
     found = session.scalars(select(Message.id).where(Message.uid == uid)).first()
-    if found is not None:
-        move(session, MessageState.CANCELLED, Message.id == found, now=now, reason=reason)
-    return found is not None
+    if found is None:
+        return False, False
+    return True, bool(move(session, MessageState.CANCELLED, Message.id == found, now=now, reason=reason))
 
 
 def resend(session: Session, *criteria: ColumnElement[bool], now: datetime, by: str) -> int:
