@@ -8,7 +8,15 @@ import structlog
 from structlog.typing import Processor
 
 # Each second they would say that a bell was heard.
-CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "kombu", "urllib3", "alembic")
+CHATTY = (
+    "celery.worker.strategy",
+    "celery.worker.request",
+    "celery.app.trace",
+    "celery.beat",
+    "kombu",
+    "urllib3",
+    "alembic",
+)
 
 
 def configure(log_format: Literal["json", "console"]) -> None:

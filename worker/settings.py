@@ -27,12 +27,18 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 T = TypeVar("T", bound="DatabaseSettings")
 Policy = Literal["hold", "resend", "drop"]
 Seconds = Annotated[float, Field(le=MONTH_SECONDS, gt=0)]
-Ladder = Annotated[
-    tuple[Seconds, ...],
-    NoDecode,
-    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
-    Field(min_length=1),
-]
+
+
+def _steps(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return [float(step) for step in value.split(",")]
+    except ValueError:
+        raise ValueError("must be seconds separated by commas, such as 5,10,60") from None
+
+
+Ladder = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_steps), Field(min_length=1)]
 
 
 class DatabaseSettings(BaseSettings):
@@ -261,8 +267,10 @@ def _refuse_unknown(names: Iterable[str], known: set[str]) -> None:
 
 
 def _first_line(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
+    errors = error.errors(include_input=False, include_url=False)
+    missing = [PREFIX + str(one["loc"][0]).upper() for one in errors if one["type"] == "missing"]
+    if missing:
+        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set. .env.example says what they mean."
+    first = errors[0]
     name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else ""
-    if first["type"] == "missing":
-        return f"{name} is not set. {Settings.model_fields[str(first['loc'][0])].description} See .env.example."
     return f"{name}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")

@@ -48,7 +48,9 @@ class Takers:
         try:
             self._lists.leave()
         except RedisError:
-            log.warning("intake_left_orders_in_flight", hint="another worker puts them back within seconds")
+            log.warning(
+                "intake_left", hint="Redis is away; orders in flight, if any, are put back within seconds of its return"
+            )
 
     def _repeat(self, name: str, step: Callable[[], None]) -> None:
         failures = 0

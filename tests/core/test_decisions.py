@@ -59,6 +59,20 @@ def test_a_cancel_of_what_nobody_ordered_is_kept_as_refused(sessions: Sessions) 
     assert (refused.reason, refused.uid, refused.task) == ("message_unknown", TASK_ID, "sms.cancel")
 
 
+def test_a_cancel_is_tried_once_more_before_it_is_given_up(sessions: Sessions) -> None:
+    """Another taker had the message in flight when it was first looked for, and has stored it since."""
+    intake = an_intake(sessions)
+    taken = intake.take_raw([an_envelope("sms.cancel", TASK_ID), an_envelope("sms.cancel", "nobody's")], Lane.NORMAL)
+    take(sessions, a_send(task_id=TASK_ID, callback=TELL))
+
+    intake.give_up_cancels(taken.unmatched, Lane.NORMAL)
+
+    sms = the_only_sms(sessions)
+    assert (sms.state, sms.reason) == ("cancelled", "cancelled_by_producer")
+    assert [owed.event["state"] for owed in all_of(sessions, Callback)] == ["cancelled"]
+    assert the_refusal(sessions).uid == "nobody's", "only what is really unknown is refused"
+
+
 @pytest.mark.parametrize(("decision", "state"), [("resend", "queued"), ("drop", "failed")])
 def test_a_producer_decides_about_its_unconfirmed_messages_only(sessions: Sessions, decision: str, state: str) -> None:
     unconfirmed = [stored(sessions, state=MessageState.UNCONFIRMED, uid=str(number)) for number in range(2)]

@@ -19,12 +19,18 @@ OPTIONS: list[Any] = [
 OF_EACH_MESSAGE = ("reply_to", "delivery_tag", "origin")
 
 
-def pushed(redis_url: str, key: str, **options: Any) -> bytes:
-    """What a producer's send_task puts on the list *key*."""
+def order(redis_url: str, *, steps: list[int] | None = None, **options: Any) -> None:
+    """A producer's send_task; *steps* are its ``priority_steps``."""
     with Celery(broker=redis_url) as producer:
+        producer.conf.broker_transport_options = {"priority_steps": steps} if steps else {}
         args, kwargs = ["998901234567", "Ваш код 4821"], {"key": "order-1"}
         producer.send_task("sms.send", args=args, kwargs=kwargs, queue="sms.otp", task_id="my-id", **options)
         pools.reset()  # Kombu's pools are shared by all apps of a process that have the same broker
+
+
+def pushed(redis_url: str, key: str, **options: Any) -> bytes:
+    """What a producer's send_task puts on the list *key*."""
+    order(redis_url, **options)
     with redis.Redis.from_url(redis_url) as connection:
         (raw,) = connection.lrange(key, 0, -1)
     return bytes(raw)
@@ -61,7 +67,16 @@ def test_eta_and_expires_are_read_from_where_celery_writes_them(redis_url: str) 
 
 @pytest.mark.parametrize("priority", range(10))
 def test_the_sublists_are_those_that_kombu_pushes_to(redis_url: str, priority: int) -> None:
-    step = max(step for step in PRIORITIES if step <= priority)
-    key = f"sms.otp{PRIORITY_SEPARATOR}{step}" if step else "sms.otp"
+    key = f"sms.otp{PRIORITY_SEPARATOR}{priority}" if priority else "sms.otp"
 
-    assert pushed(redis_url, key, priority=priority)
+    assert priority in PRIORITIES
+    assert pushed(redis_url, key, steps=list(range(10)), priority=priority)
+
+
+@pytest.mark.parametrize("priority", range(10))
+def test_a_producer_with_kombus_own_steps_pushes_to_some_of_them(redis_url: str, priority: int) -> None:
+    with redis.Redis.from_url(redis_url) as connection:
+        order(redis_url, priority=priority)
+        (key,) = connection.keys("sms.otp*")
+
+    assert key.decode() in {f"sms.otp{PRIORITY_SEPARATOR}{step}" if step else "sms.otp" for step in PRIORITIES}

@@ -15,7 +15,7 @@ from taking import TASK_ID, TELL, take, the_only_sms, the_refusal
 from models import Callback, Message, RefusedIntake
 from models.lifecycle import Lane
 from worker import envelope as envelopes
-from worker.orders import NAMESPACE, Refusal
+from worker.orders import MANY_BYTES, NAMESPACE, Refusal
 
 
 def test_an_order_is_stored_with_a_default_for_what_it_does_not_say(sessions: Sessions) -> None:
@@ -230,6 +230,29 @@ def test_very_many_messages_can_be_taken_twice(sessions: Sessions) -> None:
 
     assert (taken.stored, taken.refused) == (0, 0)
     assert len(all_of(sessions, Message)) == 3_000
+
+
+def test_many_messages_are_measured_as_people_count_them(sessions: Sessions) -> None:
+    """A thousand Cyrillic texts of two parts: Celery's escapes and base64 make 1.2 MB of 300 KB."""
+    messages = [{"phone": f"99890{number:07}", "text": "я" * 131} for number in range(1_000)]
+    order = an_envelope("sms.send_many", messages)
+
+    taken = take(sessions, order)
+
+    assert len(order) > 2 * MANY_BYTES
+    assert (taken.stored, taken.refused) == (1_000, 0)
+
+
+@pytest.mark.parametrize(("over", "outcome"), [(0, (2, 0)), (1, (0, 1))], ids=["the most", "one byte more"])
+def test_many_messages_are_512_kib_at_most(sessions: Sessions, over: int, outcome: tuple[int, int]) -> None:
+    messages = [{"phone": "998901111111", "text": "я"}, {"phone": "998902222222", "text": "я", "tags": {"pad": ""}}]
+    size = len(json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode())
+    messages[1]["tags"] = {"pad": "p" * (MANY_BYTES - size + over)}
+
+    taken = take(sessions, an_envelope("sms.send_many", messages))
+
+    assert outcome == (taken.stored, taken.refused)
+    assert [refused.reason for refused in all_of(sessions, RefusedIntake)] == ["messages_too_large"] * over
 
 
 def test_an_order_that_comes_as_an_ordinary_task_is_stored_the_same_way(sessions: Sessions) -> None:

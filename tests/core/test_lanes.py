@@ -78,19 +78,35 @@ def test_lanes_do_not_touch_each_other(server: redis.Redis) -> None:
 
 
 def test_the_most_urgent_go_first_as_kombu_writes_priorities(server: redis.Redis) -> None:
-    for priority in (9, 3, 0, 6):
+    for priority in (9, 3, 1, 0, 8, 6, 2, 5, 7, 4):
         key = f"{OTP}{PRIORITY_SEPARATOR}{priority}" if priority else OTP
         push(server, a_send(priority=priority, queue=OTP), key=key)
 
     taken = take(LaneLists(server, owner="one"))
 
-    assert [json.loads(order)["properties"]["priority"] for order in taken] == [0, 3, 6, 9]
+    assert [json.loads(order)["properties"]["priority"] for order in taken] == list(range(10))
 
 
 def test_no_further_order_is_taken_once_the_bytes_are_reached(server: redis.Redis) -> None:
     push(server, b"a" * 60, b"b" * 60, b"c" * 60)
 
     assert [len(order) for order in take(LaneLists(server, owner="one"), most_bytes=100)] == [60, 60]
+    assert waiting(server) == [b"c" * 60]
+
+
+def test_both_limits_hold_over_all_sublists_together(server: redis.Redis) -> None:
+    for priority in range(3):
+        push(server, b"a" * 60, b"b" * 60, key=f"{OTP}{PRIORITY_SEPARATOR}{priority}" if priority else OTP)
+    by_number, by_bytes = LaneLists(server, owner="one"), LaneLists(server, owner="other")
+
+    taken = [len(take(by_number, most=1)), len(take(by_bytes, most_bytes=180))]
+
+    assert taken == [1, 3]
+    assert [server.llen(key) for key in (OTP, f"{OTP}{PRIORITY_SEPARATOR}1", f"{OTP}{PRIORITY_SEPARATOR}2")] == [
+        0,
+        0,
+        2,
+    ]
 
 
 def test_one_order_is_taken_however_large_it_is(server: redis.Redis) -> None:
@@ -152,8 +168,9 @@ def test_whoever_was_taken_for_dead_takes_new_orders_again(server: redis.Redis) 
     server.delete(one._alive("one"))
     other.adopt()
 
-    one.done(Lane.OTP)
+    let_go = one.done(Lane.OTP)
 
+    assert not let_go
     assert take(one) == [b"a"], "the order comes twice, which changes nothing, but it is never lost"
 
 
@@ -168,7 +185,7 @@ def test_leaving_puts_everything_back(server: redis.Redis) -> None:
 
     assert put_back == 2
     assert (waiting(server), waiting(server, "sms.bulk")) == ([b"a", b"b"], [b"x"])
-    assert [key for key in server.scan_iter("sms:*") if b"bell" not in key] == []
+    assert list(server.scan_iter("sms:*")) == []
 
 
 def test_others_hold_what_others_took(server: redis.Redis) -> None:
@@ -199,31 +216,6 @@ def test_waiting_changes_nothing_where_orders_are(server: redis.Redis) -> None:
     LaneLists(server, owner="one").wait(Lane.OTP, seconds=30)
 
     assert waiting(server) == [b"a", b"b", b"c"]
-
-
-def test_there_is_one_bell_until_it_is_heard(server: redis.Redis) -> None:
-    one, other = LaneLists(server, owner="one"), LaneLists(server, owner="other")
-
-    rings = [one.done(Lane.OTP), other.done(Lane.BULK), one.may_ring()]
-    one.heard()
-    rings += [other.may_ring(), one.done(Lane.OTP)]
-
-    assert rings == [True, False, False, True, False]
-
-
-def test_nobody_rings_for_nothing(server: redis.Redis) -> None:
-    lists = LaneLists(server, owner="one")
-
-    assert not lists.done(Lane.OTP, ring=False)
-    assert lists.may_ring()
-
-
-def test_a_bell_that_nobody_hears_does_not_last(server: redis.Redis) -> None:
-    lists = LaneLists(server, owner="one")
-
-    lists.may_ring()
-
-    assert 0 < int(server.pttl(lists._bell)) <= 1_000
 
 
 def test_a_prefix_stands_before_every_key(server: redis.Redis) -> None:

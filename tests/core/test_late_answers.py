@@ -18,7 +18,7 @@ from builders import (
 from databases import administer, cut_off
 from sqlalchemy.engine import make_url
 
-from models import Batch, Message
+from models import Batch, Message, Report
 from worker.errors import (
     GatewayUnavailable,
     SubmissionUnconfirmed,
@@ -80,6 +80,7 @@ def test_a_late_answer_changes_nothing_once_a_person_has_let_it_be_posted_again(
     a_submission(sessions, MemoryGateway(during=meanwhile, request_ids=["first"]), clock).post_next()
 
     assert (the_sms(sessions, sms).state, the_sms(sessions, sms).request_id) == ("submitted", "second")
+    assert [(late.sms_id, late.request_id) for late in all_of(sessions, Report)] == [(sms, "first")]
 
 
 def test_a_late_refusal_changes_nothing_once_a_person_has_decided(sessions: Sessions) -> None:
@@ -95,6 +96,30 @@ def test_a_late_refusal_changes_nothing_once_a_person_has_decided(sessions: Sess
     a_submission(sessions, MemoryGateway(during=meanwhile, answers=[REFUSED_CONNECTION]), clock).post_next()
 
     assert (the_sms(sessions, sms).state, the_sms(sessions, sms).reason) == ("failed", "dropped")
+
+
+@pytest.mark.parametrize("message_id", ["11", None], ids=["with a message_id", "without one"])
+def test_that_the_gateway_took_what_a_person_had_dropped_is_kept_as_a_report(
+    sessions: Sessions, message_id: str | None
+) -> None:
+    """The decision stands, but whoever asks the vendor about it needs the ids."""
+    dropped, open_still = many_stored(sessions, 2)
+    clock = Clock()
+
+    def meanwhile(_: Sequence[OutgoingSms]) -> None:
+        clock.advance(hours=1)
+        an_upkeep(sessions, clock).sweep()
+        with sessions.begin() as session:
+            decisions.drop(session, Message.id == dropped, now=clock(), by="a test")
+
+    answer = Acceptance([AcceptedSms(dropped, "500", message_id, {"cost": 1}), AcceptedSms(open_still, "501", "12")])
+    a_submission(sessions, MemoryGateway(during=meanwhile, answers=[answer]), clock).post_next()
+
+    (kept,) = all_of(sessions, Report)
+    assert states_of(sessions) == ["failed", "submitted"]
+    assert (kept.sms_id, kept.request_id, kept.message_id) == (dropped, "500", message_id)
+    assert (kept.state, kept.error_no, kept.received_at, kept.answer) == (None, None, clock.at, {"cost": 1})
+    assert [(batch.state, batch.accepted) for batch in all_of(sessions, Batch)] == [("accepted", 1)]
 
 
 def test_an_answer_that_cannot_be_stored_leaves_its_messages_unconfirmed(sessions: Sessions) -> None:

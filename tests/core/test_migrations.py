@@ -12,9 +12,11 @@ from alembic.runtime.migration import MigrationContext
 from databases import an_empty_database
 from servers import wait_for
 from sqlalchemy import Engine, inspect, text
+from typer.testing import CliRunner
 
 from migrations import schema
 from models import Base
+from worker.cli.db import db
 from worker.errors import SchemaMismatch
 from worker.store.engine import make_engine
 from worker.store.schema import check_schema
@@ -102,12 +104,33 @@ def test_a_worker_does_not_start_on_a_database_without_tables(empty: Engine) -> 
         check_schema(empty)
 
 
-def test_a_worker_does_not_start_on_another_schema(engine: Engine) -> None:
+def set_schema(engine: Engine, revision: str) -> None:
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
-    with pytest.raises(SchemaMismatch, match="has schema 9999, this worker needs 0001"):
+
+def test_a_worker_does_not_start_on_a_schema_of_a_newer_release(engine: Engine) -> None:
+    set_schema(engine, "9999")
+
+    with pytest.raises(SchemaMismatch, match="has schema 9999, which this release does not know: install a newer one"):
         check_schema(engine)
+
+
+def test_a_worker_does_not_start_on_a_schema_that_is_behind(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = schema.needed()
+    monkeypatch.setattr(schema, "needed", lambda: "9999")  # as if a release had come since
+
+    with pytest.raises(SchemaMismatch, match=f"has schema {behind}, this worker needs 9999. Run: sms db upgrade"):
+        check_schema(engine)
+
+
+def test_an_older_release_does_not_touch_the_database_of_a_newer_one(engine: Engine, database_url: str) -> None:
+    set_schema(engine, "9999")
+
+    with pytest.raises(SchemaMismatch, match="install a newer one"):
+        CliRunner().invoke(db, ["upgrade", "--url", database_url], catch_exceptions=False)
+
+    assert schema.present(engine) == "9999"
 
 
 def test_a_worker_starts_on_its_own_schema(engine: Engine) -> None:

@@ -40,6 +40,7 @@ BAD_ORDERS: dict[str, tuple[str, bytes]] = {
     "an empty list of messages": ("messages_invalid", an_envelope("sms.send_many", [])),
     "too many messages": ("messages_invalid", an_envelope("sms.send_many", [{}] * 1_001)),
     "too large": ("messages_too_large", an_envelope("sms.send_many", [{"a": "a" * 524_288}])),
+    "a thousand long texts": ("messages_too_large", an_envelope("sms.send_many", [{"text": "я" * 270}] * 1_000)),
     "a cancel of nothing": ("uid_missing", an_envelope("sms.cancel")),
     "a decision about nothing": ("uids_invalid", an_envelope("sms.resolve", [], "drop")),
     "no decision": ("decision_invalid", an_envelope("sms.resolve", ["a"], "wait")),

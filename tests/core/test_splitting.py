@@ -1,14 +1,17 @@
 """A batch that the gateway refuses as a whole is split down to whoever is guilty, and nobody else is harmed."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from math import ceil, log2
 from typing import Any
 
 import pytest
 from builders import (
+    Clock,
     Sessions,
     a_phone,
     a_submission,
+    an_upkeep,
     many_stored,
     post_all,
     states_of,
@@ -22,6 +25,7 @@ from worker.errors import (
 )
 from worker.gateway import Acceptance, OutgoingSms
 from worker.gateway.memory import MemoryGateway
+from worker.gateway.replies import acceptance_of
 
 NOT_JSON = BatchRefused("array is not a JSON", error_no=200, http_status=200)
 
@@ -93,3 +97,40 @@ def test_what_was_refused_with_one_nickname_does_not_touch_the_others(sessions: 
 
     assert states_of(sessions) == ["failed", "submitted"]
     assert [one.nickname for one in gateway.posted] == ["NOBODY", "SHOP"]
+
+
+def answers_with(error: Any) -> Callable[[Sequence[OutgoingSms]], Acceptance]:
+    """HTTP 200 and this JSON, whatever is posted."""
+    return lambda messages: acceptance_of(messages, 200, json.dumps(error).encode())
+
+
+NUMBERLESS: list[Any] = [{"error": "Gateway Timeout"}, {"error": True}, {"error": 1, "error_no": 0}]
+NUMBERLESS += [{"error_no": "E500"}, [{"error": "Gateway Timeout"}]]
+
+
+@pytest.mark.parametrize("error", NUMBERLESS, ids=json.dumps)
+def test_an_error_without_a_number_splits_nothing_because_the_batch_may_be_on_its_way(
+    sessions: Sessions, error: Any
+) -> None:
+    many_stored(sessions, 50)
+    clock = Clock()
+    gateway = MemoryGateway(answers=[answers_with(error)])
+    room = a_submission(sessions, gateway, clock)
+
+    post_all(room)
+    clock.advance(hours=1)
+    an_upkeep(sessions, clock).sweep()
+    post_all(room)
+
+    assert len(gateway.posted) == 1
+    assert states_of(sessions) == ["unconfirmed"] * 50
+
+
+def test_an_error_of_a_number_we_never_met_splits(sessions: Sessions) -> None:
+    many_stored(sessions, 50)
+    gateway = MemoryGateway(answers=[answers_with({"error": 1, "error_no": 999})])
+
+    post_all(a_submission(sessions, gateway))
+
+    assert [len(one.messages) for one in gateway.posted] == [50, 25, 25]
+    assert states_of(sessions) == ["submitted"] * 50

@@ -183,6 +183,30 @@ def test_a_refusal_of_the_whole_request_is_known_in_every_shape(
     assert (refused.value.error_no, refused.value.http_status) == (error_no, 200)
 
 
+NUMBERLESS: list[Any] = [
+    pytest.param({"error": "Gateway Timeout"}, id="a proxy's words"),
+    pytest.param({"error": True}, id="true"),
+    pytest.param({"error": 1, "error_no": 0}, id="number 0"),
+    pytest.param({"error_no": "E500"}, id="no digits"),
+    pytest.param({"error": 1, "error_no": ""}, id="an empty number"),
+    pytest.param({"error": 1, "error_no": -1}, id="a negative number"),
+    pytest.param({"error": 1, "error_no": True}, id="true for a number"),
+    pytest.param({"error": 1, "error_no": "9" * 10}, id="a number too long"),
+    pytest.param({"error": {"code": 502}}, id="an object"),
+]
+
+
+@pytest.mark.parametrize("in_a_list", [False, True], ids=["bare object", "array of one"])
+@pytest.mark.parametrize("error", NUMBERLESS)
+def test_an_error_without_the_vendors_number_proves_nothing(error: dict[str, Any], in_a_list: bool) -> None:
+    """A proxy in between writes such words too, after the gateway may have taken the request."""
+    with pytest.raises(SubmissionUnconfirmed) as unconfirmed:
+        acceptance_of([FIRST, SECOND], 200, written([error] if in_a_list else error))
+
+    assert (unconfirmed.value.error_no, unconfirmed.value.http_status) == (None, 200)
+    assert unconfirmed.value.answer == error
+
+
 def test_a_number_we_never_met_is_kept_raw() -> None:
     error = {"error": 1, "error_no": 777, "error_text": "out of stars for 998909711322"}
 

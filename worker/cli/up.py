@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 from dotenv import dotenv_values
+from redis import Redis
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
@@ -17,12 +19,14 @@ from worker.cli.db import looking_at, without_secrets
 from worker.embedded import home as homes
 from worker.embedded.home import Home
 from worker.embedded.supervisor import LOGS, Part, Supervisor, only_one, stopping_on_signals
+from worker.errors import SettingsError
 from worker.settings import ENV_FILE, SECRETS_DIR, Settings, load_settings
 from worker.store.schema import check_schema
 
 DATABASE = {"SMS_DATABASE_URL"}
 A_LOOK = "SELECT uid, phone, state, reason FROM messages"
 BROKER = {"SMS_REDIS_URL", "SMS_BROKER_URL"}  # whoever has set either has a broker
+LOOK_SECONDS = 3
 FAKE_PHONE = "998900001234"
 OWN_PHONE = "998… (your own number: this one really goes out)"
 
@@ -45,6 +49,8 @@ def up(
         os.environ.update(_embedded_env(home, yours))
         settings = load_settings()
         _prepare_database(settings, mine="SMS_DATABASE_URL" not in yours)
+        if "SMS_REDIS_URL" in yours:
+            _look_at_redis(settings.redis_url)
         supervisor = Supervisor(
             _parts(home, yours), folder=home.folder, env=os.environ, cwd=Path.cwd(), say=console.print
         )
@@ -98,6 +104,15 @@ def _prepare_database(settings: Settings, *, mine: bool) -> None:
         return
     with looking_at(settings.database_url) as engine:
         check_schema(engine)
+
+
+def _look_at_redis(url: str) -> None:
+    try:
+        with Redis.from_url(url, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS) as redis:
+            redis.ping()
+    except RedisError as error:
+        why = str(error).splitlines()[0]
+        raise SettingsError(f"SMS_REDIS_URL: Redis at {without_secrets(url)} does not answer: {why}") from None
 
 
 def _show(home: Home, settings: Settings, yours: set[str]) -> None:

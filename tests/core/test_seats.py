@@ -1,0 +1,148 @@
+"""Connections are kept for the more urgent lanes: a message never waits for a post of a later lane."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from builders import Sessions, a_submission, all_of, stored
+from servers import wait_for
+
+from models import Message
+from models.lifecycle import Lane
+from worker.gateway import OutgoingSms
+from worker.gateway.memory import MemoryGateway
+from worker.submission import lanes_for
+from worker.turnstile import Turnstile
+
+EVERY = tuple(Lane)
+OTP_AND_NORMAL = (Lane.OTP, Lane.NORMAL)
+ONLY_OTP = (Lane.OTP,)
+HELD = "held at the gateway"
+
+
+def lanes_by_seat(width: int) -> list[Sequence[Lane]]:
+    """What each of those inside may post when it comes in, the first one first."""
+    turnstile, found = Turnstile(width, Event()), list[Sequence[Lane]]()
+
+    def sit_down() -> bool:
+        found.append(lanes_for(turnstile))
+        if len(found) < width:
+            turnstile.run(sit_down)
+        return False
+
+    turnstile.run(sit_down)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("width", "seats"),
+    [
+        pytest.param(1, [EVERY], id="one seat"),
+        pytest.param(2, [EVERY, EVERY], id="two seats"),
+        pytest.param(3, [EVERY, OTP_AND_NORMAL, ONLY_OTP], id="three seats"),
+        pytest.param(8, [*[EVERY] * 6, OTP_AND_NORMAL, ONLY_OTP], id="eight seats"),
+    ],
+)
+def test_the_last_seat_is_otps_and_the_last_but_one_is_not_for_bulk(width: int, seats: list[Sequence[Lane]]) -> None:
+    assert lanes_by_seat(width) == seats
+
+
+def test_whoever_is_left_alone_may_post_everything_again() -> None:
+    turnstile = Turnstile(3, Event())
+    while_full: list[Sequence[Lane]] = []
+    turnstile.run(lambda: turnstile.run(lambda: bool(while_full.append(lanes_for(turnstile)))))
+    alone: list[Sequence[Lane]] = []
+
+    turnstile.run(lambda: bool(alone.append(lanes_for(turnstile))))
+
+    assert (while_full, alone) == ([OTP_AND_NORMAL], [EVERY])
+
+
+class SlowForBulk:
+    """Holds posts of bulk messages until they are let through, and counts how many it holds at once."""
+
+    def __init__(self) -> None:
+        self.through = Event()
+        self.most = 0
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, messages: Sequence[OutgoingSms]) -> None:
+        if messages[0].text != HELD:
+            return
+        with self._lock:
+            self._held += 1
+            self.most = max(self.most, self._held)
+        assert self.through.wait(60)
+        with self._lock:
+            self._held -= 1
+
+
+def state_of(sessions: Sessions, lane: Lane) -> set[str]:
+    return {message.state for message in all_of(sessions, Message) if message.lane == lane}
+
+
+@pytest.fixture
+def bulk() -> SlowForBulk:
+    return SlowForBulk()
+
+
+@pytest.fixture
+def ring(sessions: Sessions, bulk: SlowForBulk) -> Callable[[], None]:
+    """What a bell does in a process with three connections."""
+    room = a_submission(sessions, MemoryGateway(during=bulk), batch_max_messages=1)
+    turnstile = Turnstile(3, Event())
+    return lambda: bool(turnstile.run(lambda: room.post_next(lanes=lanes_for(turnstile)))) and None
+
+
+@pytest.mark.parametrize("urgent", [Lane.OTP, Lane.NORMAL], ids=str)
+def test_slow_bulk_posts_keep_no_other_lane_waiting(
+    sessions: Sessions, bulk: SlowForBulk, ring: Callable[[], None], urgent: Lane
+) -> None:
+    for _ in range(10):
+        stored(sessions, lane=Lane.BULK, text=HELD)
+
+    with ThreadPoolExecutor(8) as workers:
+        bells = [workers.submit(ring) for _ in range(3)]
+        try:
+            wait_for(lambda: bulk.most == 1 and sum(bell.done() for bell in bells) == 2)
+            stored(sessions, lane=urgent)
+            bells.append(workers.submit(ring))
+            wait_for(lambda: state_of(sessions, urgent) == {"submitted"})
+            most_while_slow, bulk_while_slow = bulk.most, state_of(sessions, Lane.BULK)
+        finally:
+            bulk.through.set()
+        for bell in bells:
+            bell.result(30)
+
+    assert (most_while_slow, bulk_while_slow) == (1, {"posting", "queued"})
+    assert (bulk.most, state_of(sessions, Lane.BULK)) == (1, {"submitted"})
+
+
+def test_slow_bulk_and_slow_normal_posts_leave_a_connection_for_otp(
+    sessions: Sessions, bulk: SlowForBulk, ring: Callable[[], None]
+) -> None:
+    for lane in (Lane.BULK, Lane.BULK, Lane.BULK):
+        stored(sessions, lane=lane, text=HELD)
+
+    with ThreadPoolExecutor(8) as workers:
+        bells = [workers.submit(ring)]
+        try:
+            wait_for(lambda: bulk.most == 1)
+            for _ in range(3):
+                stored(sessions, lane=Lane.NORMAL, text=HELD)
+            bells += [workers.submit(ring) for _ in range(2)]
+            wait_for(lambda: bulk.most == 2 and sum(bell.done() for bell in bells) == 1)
+            stored(sessions, lane=Lane.OTP)
+            bells.append(workers.submit(ring))
+            wait_for(lambda: state_of(sessions, Lane.OTP) == {"submitted"})
+            most_while_slow = bulk.most
+        finally:
+            bulk.through.set()
+        for bell in bells:
+            bell.result(30)
+
+    assert most_while_slow == 2
+    assert {message.state for message in all_of(sessions, Message)} == {"submitted"}

@@ -1,0 +1,66 @@
+"""What comes to a queue where it does not belong is kept for a person to look at, and holds up nobody."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+import redis
+from builders import an_envelope
+from servers import wait_for
+from system import System
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+UPKEEP = "sms.upkeep"
+
+
+def the_refused(house: System) -> Any:
+    """The one order that was kept, as soon as it is there."""
+    (row,) = wait_for(lambda: house.rows("SELECT queue, reason, task, uid, body, body_encoding FROM refused_intakes"))
+    return row
+
+
+def goes_on(house: System) -> bool:
+    """Whether the next order goes out as if nothing had been."""
+    house.send("998901234567")
+    house.wait_for_states(delivered=1)
+    return house.posted() == {"998901234567": 1}
+
+
+@pytest.mark.parametrize("queue", ["sms.submission", "sms.polling", "sms.callbacks", UPKEEP])
+def test_an_order_to_a_bells_queue_is_kept_with_its_body(house: System, queue: str) -> None:
+    house.beat()
+    house.worker()
+
+    sent = house.producer.send_task("sms.send", args=["998907654321", "Salom"], kwargs={"key": "k-1"}, queue=queue)
+
+    refused = the_refused(house)
+    assert (refused.queue, refused.reason, refused.task, refused.uid) == (queue, "not_a_lane", "sms.send", sent.id)
+    assert json.loads(refused.body) == {
+        "task": "sms.send",
+        "id": sent.id,
+        "args": ["998907654321", "Salom"],
+        "kwargs": {"key": "k-1"},
+    }
+    assert goes_on(house)
+
+
+BROKEN = b'[["998907654321", "Salom"], {'
+
+
+@pytest.mark.parametrize("task", ["sms.send", "sms.ring"], ids=["of an order", "of a bell"])
+def test_a_body_that_cannot_be_decoded_is_kept(house: System, task: str) -> None:
+    message = json.loads(an_envelope(task, queue=UPKEEP))
+    message["body"] = base64.b64encode(BROKEN).decode()
+    house.beat()
+    worker = house.worker()
+
+    with redis.Redis.from_url(house.env["SMS_REDIS_URL"]) as server:
+        server.lpush(UPKEEP, json.dumps(message))
+
+    refused = the_refused(house)
+    assert (refused.queue, refused.reason) == (UPKEEP, "not_readable")
+    assert (refused.body, refused.body_encoding) == (BROKEN.decode(), "utf-8")
+    assert b"998907654321" not in worker.log.read_bytes(), "a phone stands in no log"
+    assert goes_on(house)
