@@ -42,13 +42,21 @@ class Ringer:
         self._thread: Thread | None = None
 
     def ring(self, name: str) -> None:
-        """Ask for a bell; returns at once."""
+        """Ask for a bell; returns at once, and never raises."""
         with self._condition:
             self._asked.add(name)
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="ringer", daemon=True)
-                self._thread.start()
             self._condition.notify()
+            if self._thread is None:
+                self._start()
+
+    def _start(self) -> None:
+        thread = Thread(target=self._run, name="ringer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads are to be had; the next asking tries again
+            log.warning("bell_not_rung", error="no thread", hint="the next sweep rings it")
+        else:
+            self._thread = thread
 
     def _run(self) -> None:
         while True:

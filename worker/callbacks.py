@@ -16,6 +16,7 @@ log = structlog.get_logger()
 
 AT_ONCE = 20
 LEASE = timedelta(minutes=5)
+LONGEST = timedelta(minutes=1)  # for one receiver; no telling begins that might outlast its lease
 PAUSE = (timedelta(seconds=5), timedelta(hours=1))
 GIVE_UP_AFTER = timedelta(days=1)
 
@@ -39,9 +40,11 @@ class Callbacks:
             owed = store.lease_owed(session, now=now, until=now + LEASE, limit=AT_ONCE)
         if len(owed) == AT_ONCE:
             on_full()
-        for one in owed:
-            if self.leaving():
-                break  # the rest is told when its lease is over
+        for told, one in enumerate(owed):
+            if self.leaving() or self.now() > now + LEASE - LONGEST:
+                with self.sessions.begin() as session:
+                    store.hand_back(session, owed[told:], now=self.now())
+                break
             self._tell(one)
         return bool(owed)
 

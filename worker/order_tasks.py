@@ -2,32 +2,49 @@
 
 import base64
 import json
+import traceback
 from typing import Any
 
-from celery import signals
+import structlog
+from celery.exceptions import Reject
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 
 from models.lifecycle import Lane
 from worker.celery import LANES, app
 from worker.envelope import Envelope
 from worker.errors import OrderRefused
 from worker.orders import TASKS, Refusal, refusal
-from worker.store.engine import DATABASE_TROUBLE
-from worker.tasks import calmly, house, ring_submission
+from worker.tasks import house, ring_submission
 
-RETRY_SECONDS = 5
-PAST = "1970-01-01T00:00:00+00:00"
+log = structlog.get_logger()
+
+REQUEUE_SECONDS = 5.0
+
+
+class OrderRequest(Request):
+    """An order is stored whatever its times say: it waits in the table, and expires there, where people see it."""
+
+    eta = None
+
+    def maybe_expire(self) -> bool:
+        """Celery would drop it."""
+        return False
 
 
 def _order(task: Any, *args: Any, **kwargs: Any) -> None:
-    """Store an order by the same room that the lanes' lists lead to; repeat it until it is stored."""
+    """Store an order by the same room that the lanes' lists lead to; until it is stored, it goes back to its queue.
+
+    Not by ``retry``: that gives up after three times, and acknowledges an order that nobody has.
+    """
     request = task.request
     raw = json.dumps({"task": task.name, "id": request.id, "args": args, "kwargs": kwargs}).encode()
     order = Envelope(task.name, request.id, list(args), kwargs, request.eta, request.expires, raw)
     try:
         _take(order, str(request.delivery_info["routing_key"]))
-    except DATABASE_TROUBLE as error:
-        raise task.retry(countdown=RETRY_SECONDS, max_retries=None) from error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the order must not be acknowledged
+        _pause(error)
+        raise Reject(requeue=True) from None
 
 
 def _take(order: Envelope, queue: str) -> None:
@@ -44,48 +61,67 @@ def _take(order: Envelope, queue: str) -> None:
         ring_submission()
 
 
+def _pause(error: Exception) -> None:
+    """Say what is wrong, in no words of the error, and give it time."""
+    frames = traceback.format_tb(error.__traceback__)[-1:]
+    log.warning("order_waits", error=type(error).__name__, frames=frames, hint="it goes back to its queue")
+    house().stopping.wait(REQUEUE_SECONDS)
+
+
 for _name in TASKS:
     # Acknowledged only when it is stored; stored twice is stored once.
-    app.task(_order, name=_name, bind=True, acks_late=True, reject_on_worker_lost=True, typing=False)
-
-
-@signals.task_unknown.connect(weak=False)
-def _keep_unknown(message: Any = None, name: str | None = None, id: str | None = None, **_: Any) -> None:  # noqa: A002
-    explanation = "There is no such task here. Orders go to the lanes' queues: sms.otp, sms.normal, sms.bulk."
-    _keep(message, Refusal("task_unknown", explanation, _body(message), task=name, uid=id))
-
-
-@signals.task_rejected.connect(weak=False)
-def _keep_rejected(message: Any = None, **_: Any) -> None:
-    explanation = "No Celery message that this worker reads: JSON of protocol 2 is."
-    _keep(message, Refusal("not_readable", explanation, _body(message)))
-
-
-@signals.task_revoked.connect(weak=False)
-def _keep_expired(request: Any = None, expired: bool = False, **_: Any) -> None:
-    """Celery drops an ordinary task whose time has run out; an order is stored all the same, and expires by us."""
-    if expired and request is not None and request.name in TASKS:
-        order = Envelope(request.name, request.id, list(request.args), dict(request.kwargs), None, PAST)
-        calmly(lambda: _take(order, str(request.delivery_info["routing_key"])))
+    app.task(
+        _order,
+        name=_name,
+        bind=True,
+        acks_late=True,
+        acks_on_failure_or_timeout=False,
+        reject_on_worker_lost=True,
+        typing=False,
+        Request="worker.order_tasks:OrderRequest",
+    )
 
 
 class KeepingConsumer(Consumer):
-    """Celery's consumer drops what it cannot decode; this one keeps it."""
+    """Celery's consumer drops what it cannot read; this one keeps it first, or else gives it back to its queue."""
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Keep the message, and go on."""
-        explanation = "The body cannot be decoded: JSON of protocol 2, neither compressed nor encrypted, is read."
-        _keep(message, Refusal("not_readable", explanation, _body(message)))
-        super().on_decode_error(message, exc)
+        """The body is broken, of another kind, or compressed."""
+        if _kept(message, "not_readable", "The body cannot be decoded: JSON of protocol 2, not compressed, is read."):
+            super().on_decode_error(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """No message of Celery's."""
+        if _kept(message, "not_readable", "No Celery message that this worker reads: JSON of protocol 2 is."):
+            super().on_unknown_message(body, message)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A task whose arguments are none."""
+        if _kept(message, "not_readable", "The body is not [args, kwargs, embed] of Celery's protocol 2."):
+            super().on_invalid_task(body, message, exc)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A task that is not ours."""
+        explanation = f"There is no such task here. Orders go to the lanes' queues: {', '.join(LANES)}."
+        if _kept(message, "task_unknown", explanation):
+            super().on_unknown_task(body, message, exc)
 
 
-def _keep(message: Any, refusal: Refusal) -> None:
-    queue = str((message.delivery_info or {}).get("routing_key", "")) if message is not None else ""
-    calmly(lambda: house().intake.refuse(queue, refusal))
+def _kept(message: Any, reason: str, explanation: str) -> bool:
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    task, uid = (str(headers[name]) if headers.get(name) else None for name in ("task", "id"))
+    queue = str((message.delivery_info or {}).get("routing_key", ""))
+    try:
+        house().intake.refuse(queue, Refusal(reason, explanation, _body(message), task=task, uid=uid))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be acknowledged
+        _pause(error)
+        message.requeue()
+        return False
+    return True
 
 
 def _body(message: Any) -> bytes:
-    body = getattr(message, "body", b"")
+    body = message.body
     if isinstance(body, str):
         return body.encode("utf-8", "surrogatepass")
     return bytes(body) if isinstance(body, bytes | memoryview) else base64.b64encode(repr(body).encode())

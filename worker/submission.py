@@ -36,6 +36,7 @@ ACCOUNT_PAUSE = (timedelta(seconds=30), timedelta(minutes=15))  # a person has t
 RECORD_PAUSE = (timedelta(seconds=0.1), timedelta(seconds=5))
 LEASE_MARGIN = timedelta(seconds=15)  # past the time-outs; an answer stored still later is not lost either
 NOT_RECORDED = "answer_not_recorded"
+MISTAKES = 2  # of ours, that an answer in hand is tried again after
 
 REMEDIES = {
     100: "set SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD",
@@ -46,15 +47,36 @@ REMEDIES = {
 }
 
 
-def lanes_for(turnstile: Turnstile) -> Sequence[Lane]:
-    """The lanes that one more of those inside may post now: the last seat is kept for OTP, the last but one from bulk.
+def lanes_for(width: int, inside: int) -> Sequence[Lane]:
+    """The lanes that the last of those *inside* may post: the last seat is kept for OTP, the last but one from bulk.
 
     So a message never waits for a connection that a later lane holds; with fewer than three seats none can be spared.
     """
-    free = turnstile.width - turnstile.inside
-    if turnstile.width < len(Lane) or free >= len(Lane) - 1:
+    free = width - inside
+    if width < len(Lane) or free >= len(Lane) - 1:
         return tuple(Lane)
     return tuple(Lane)[: free + 1]
+
+
+class LastLook:
+    """The lanes that its caller may post just now, and those that it was told last."""
+
+    def __init__(self, turnstile: Turnstile) -> None:
+        self._turnstile = turnstile
+        self._told: Sequence[Lane] = tuple(Lane)
+
+    def __call__(self) -> Sequence[Lane]:
+        self._told = lanes_for(self._turnstile.width, self._turnstile.inside)
+        return self._told
+
+    def would_see_more(self) -> bool:
+        """Whether somebody who came in now might post lanes that the caller, who has left, was kept from."""
+        return len(lanes_for(self._turnstile.width, self._turnstile.inside + 1)) > len(self._told)
+
+
+def every_lane() -> Sequence[Lane]:
+    """No lane is kept back."""
+    return tuple(Lane)
 
 
 def _remedy(outcome: GatewayError) -> str:
@@ -81,16 +103,18 @@ class Submission:
     pace: Pace = field(default_factory=Pace)
     lingering: Lock = field(default_factory=Lock)
 
-    def post_next(self, *, lanes: Sequence[Lane] = tuple(Lane), on_full: Callable[[], None] = lambda: None) -> bool:
-        """Post the next batch of *lanes*; return False when there was nothing to post.
+    def post_next(
+        self, *, lanes: Callable[[], Sequence[Lane]] = every_lane, on_full: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Post the next batch of *lanes*, best first; return False when there was nothing to post.
 
         *on_full* is called when the batch was full, so that others may take part before this post is over. Raises
         SQLAlchemy's errors while the database is away, but never once a batch is on its way.
         """
         # No turn is spent on an empty look, and no message uses up an attempt while it waits for its turn.
-        if self.turn and not (self._may_claim() and self.turn()):
+        if self.turn and not (self._may_claim(lanes()) and self.turn()):
             return False
-        probing, claimed = self._claim(lanes)
+        probing, claimed = self._claim(lanes())
         if claimed is None:
             return False
         if isinstance(claimed, Linger):
@@ -102,10 +126,11 @@ class Submission:
         self._record(claimed, outcome, probing=probing)
         return True
 
-    def _may_claim(self) -> bool:
+    def _may_claim(self, lanes: Sequence[Lane]) -> bool:
         now = self.now()
         with reading(self.sessions) as session:
-            return accounts.lets_post(session, self.account_id, now=now) and claims.is_due(session, now=now)
+            lets_post = accounts.lets_post(session, self.account_id, now=now)
+            return lets_post and claims.is_due(session, now=now, lanes=lanes)
 
     def _linger(self, until: Linger) -> bool:
         """Wait for a fuller batch, in one thread; the others leave it to that one."""
@@ -157,26 +182,33 @@ class Submission:
             return SubmissionUnconfirmed(f"unexpected {type(error).__name__}")
 
     def _record(self, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
-        attempt = 0
+        tries = mistakes = 0
         while True:
-            attempt += 1
+            tries += 1
             try:
                 with self.sessions.begin() as session:
                     self._settle(session, claimed, outcome, probing=probing)
             except DATABASE_TROUBLE as error:
                 # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
                 log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)
-                self.wait(backoff(attempt, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
+                self.wait(backoff(tries, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
             except Exception as error:  # noqa: BLE001
-                log.error("answer_not_recorded", batch_id=claimed.batch_id, error=type(error).__name__)  # noqa: TRY400
-                outcome = SubmissionUnconfirmed(NOT_RECORDED)
-                if attempt > 3:  # noqa: PLR2004
+                mistakes += 1
+                self._complain(claimed, error)
+                if mistakes > 2 * MISTAKES:
                     return  # upkeep finds the batch when its lease runs out
+                if mistakes > MISTAKES:
+                    outcome = SubmissionUnconfirmed(NOT_RECORDED)
             else:
                 break
         if session.info.get(OWED):
             self.on_owed()
         self._tell(claimed, outcome)
+
+    def _complain(self, claimed: Claimed, error: Exception) -> None:
+        # Frames only: an error's words may hold a row, and its text.
+        frames = traceback.format_tb(error.__traceback__)
+        log.error("answer_not_recorded", batch_id=claimed.batch_id, error=type(error).__name__, frames=frames)
 
     def _settle(self, session: Session, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
         now, batch_id = self.now(), claimed.batch_id
@@ -207,6 +239,8 @@ class Submission:
                 log.info("account_resumed")
             return
         if isinstance(outcome, NeverPosted):
+            if probing:
+                accounts.give_back_probe(session, self.account_id, now=now)
             return
         base, ceiling = ACCOUNT_PAUSE if isinstance(outcome, AccountRefused) else GATEWAY_PAUSE
         why = Pause(outcome.reason, outcome.error_no, outcome.http_status)

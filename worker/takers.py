@@ -87,9 +87,9 @@ class Takers:
             return
         taken = self._intake.take_raw(raws, lane)
         requeue = self._again(taken, lane)
-        self._lists.done(lane, requeue=requeue)
         if taken.stored or taken.moved:
-            self._ring()
+            self._ring()  # at once; if letting go of them fails, the repeat stores nothing new and would not ring
+        self._lists.done(lane, requeue=requeue)
         log.info(
             "orders_taken",
             lane=str(lane),

@@ -19,7 +19,7 @@ from worker.celery import app, settings
 from worker.errors import CallbackFailed
 from worker.store.callbacks import Owed
 from worker.store.engine import DATABASE_TROUBLE
-from worker.submission import lanes_for
+from worker.submission import LastLook
 from worker.wiring import House
 
 log = structlog.get_logger()
@@ -54,8 +54,9 @@ def submit_batches() -> None:
     def room() -> None:
         rooms = house()
         rooms.bell.heard()
-        lanes = partial(lanes_for, rooms.posting)
-        if rooms.posting.run(lambda: rooms.submission.post_next(lanes=lanes(), on_full=ring_submission)):
+        lanes = LastLook(rooms.posting)
+        early = rooms.posting.run(lambda: rooms.submission.post_next(lanes=lanes, on_full=ring_submission))
+        if early or lanes.would_see_more():
             ring_submission()
 
     calmly(room)
@@ -162,8 +163,14 @@ def _ringer() -> Ringer:
 
 
 def _submission_bell() -> None:
-    if house().bell.may_ring():
+    bell = house().bell
+    if not bell.may_ring():
+        return
+    try:
         _publish(submit_batches)
+    except BaseException:
+        bell.heard()  # there is none under way
+        raise
 
 
 def _publish(task: Any) -> None:

@@ -2,10 +2,8 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from servers import wait_for
 from sqlalchemy import text
 from system import System, phones
 
@@ -101,24 +99,6 @@ def test_a_broker_that_is_away_is_waited_for(house: System) -> None:
     worker.wait_until_logged("intake_pauses")
 
     assert worker.is_alive()
-
-
-@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # Kombu's, of the broker chosen here
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_broker_that_is_not_redis_brings_the_same_orders_as_ordinary_tasks(house: System, tmp_path: Path) -> None:
-    broker = f"sqla+sqlite:///{tmp_path / 'broker.db'}"
-    house.env["SMS_BROKER_URL"] = broker
-    house.producer.conf.broker_url = broker
-    house.worker("-c", "4")
-    house.beat()
-
-    uids = {house.send(phone, lane=lane) for phone, lane in zip(phones(9), ["otp", "normal", "bulk"] * 3, strict=True)}
-    house.send("no number at all")
-    house.wait_for_states(delivered=9)
-
-    assert {uid for (uid,) in house.rows("SELECT uid FROM messages")} == uids
-    assert set(house.posted().values()) == {1}
-    wait_for(lambda: house.rows("SELECT reason FROM refused_intakes") == [("phone_invalid",)])
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -1,5 +1,6 @@
 """Leasing callbacks that are owed, and storing whether they were told."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -40,6 +41,15 @@ def lease_owed(session: Session, *, now: datetime, until: datetime, limit: int) 
         execution_options={"synchronize_session": False},
     )
     return sorted(Owed(*row) for row in leased)
+
+
+def hand_back(session: Session, untold: Sequence[Owed], *, now: datetime) -> None:
+    """These were leased, but nobody has tried to tell them: they are due again, and no try is counted."""
+    still_owed = (Callback.id.in_([one.id for one in untold]), Callback.state == CallbackState.OWED)
+    session.execute(
+        update(Callback).where(*still_owed).values(next_try_at=now, attempts=Callback.attempts - 1),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def is_owed(session: Session, *, now: datetime) -> bool:

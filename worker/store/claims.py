@@ -75,10 +75,10 @@ def claim(
     return None
 
 
-def is_due(session: Session, *, now: datetime) -> bool:
-    """Whether any message waits to be posted."""
+def is_due(session: Session, *, now: datetime, lanes: Sequence[Lane] = tuple(Lane)) -> bool:
+    """Whether any message of *lanes* waits to be posted."""
     due = (Message.state == MessageState.QUEUED, Message.send_at <= now)
-    return any(session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first() for lane in Lane)
+    return any(session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first() for lane in lanes)
 
 
 def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> tuple[list[Row[Any]], bool]:

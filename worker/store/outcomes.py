@@ -19,6 +19,7 @@ from worker.gateway import Acceptance, AcceptedSms, RefusedSms
 from worker.store.moves import move
 
 OPEN = frozenset({MessageState.POSTING, MessageState.UNCONFIRMED})
+NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None}
 NOT_ANSWERED = "not_in_the_answer"
 
 
@@ -79,7 +80,7 @@ def _close(session: Session, batch_id: int, state: BatchState, now: datetime, **
     session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state.in_([BatchState.POSTING, BatchState.UNCONFIRMED]))
-        .values({"state": state, "finished_at": now, "lease_until": None} | outcome),
+        .values({"state": state, "finished_at": now, "lease_until": None} | NO_TROUBLE | outcome),
         execution_options={"synchronize_session": False},
     )
 
