@@ -45,7 +45,7 @@ def in_flight(server: redis.Redis, lists: LaneLists) -> list[bytes]:
     return list(server.lrange(lists._inflight(Lane.OTP)[0], 0, -1))  # type: ignore[arg-type]
 
 
-def late_done(server: redis.Redis, lists: LaneLists, token: bytes) -> int:
+def late_done(lists: LaneLists, token: bytes) -> int:
     """A DONE that was held up on its way while its sender had gone on."""
     keys = [*lists._inflight(Lane.OTP), lists.queue(Lane.OTP)]
     return int(lists._done(keys=keys, args=[token, b"to come again"]))
@@ -59,7 +59,7 @@ def test_a_late_done_lets_go_of_nothing_that_was_taken_since(server: redis.Redis
     lists.done(Lane.OTP)
     take(lists, most=1)
 
-    let_go = late_done(server, lists, token)
+    let_go = late_done(lists, token)
 
     assert (let_go, in_flight(server, lists)) == (0, [b"b"])
     assert server.lrange(OTP, 0, -1) == [], "nor does it put anything into the queue"
@@ -77,7 +77,7 @@ def test_a_late_done_lets_go_of_nothing_that_was_taken_after_an_adoption(server:
     push(server, b"b")
     taken_since = take(one)
 
-    let_go = late_done(server, one, token)
+    let_go = late_done(one, token)
 
     assert let_go == 0
     assert in_flight(server, one) == taken_since == [b"a", b"b"]

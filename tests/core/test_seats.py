@@ -13,7 +13,7 @@ from models import Message
 from models.lifecycle import Lane
 from worker.gateway import OutgoingSms
 from worker.gateway.memory import MemoryGateway
-from worker.submission import lanes_for
+from worker.submission import LastLook
 from worker.turnstile import Turnstile
 
 EVERY = tuple(Lane)
@@ -27,7 +27,7 @@ def lanes_by_seat(width: int) -> list[Sequence[Lane]]:
     turnstile, found = Turnstile(width, Event()), list[Sequence[Lane]]()
 
     def sit_down() -> bool:
-        found.append(lanes_for(turnstile))
+        found.append(LastLook(turnstile)())
         if len(found) < width:
             turnstile.run(sit_down)
         return False
@@ -50,14 +50,45 @@ def test_the_last_seat_is_otps_and_the_last_but_one_is_not_for_bulk(width: int, 
 
 
 def test_whoever_is_left_alone_may_post_everything_again() -> None:
+    turnstile, found = Turnstile(3, Event()), list[Sequence[Lane]]()
+
+    def look() -> bool:
+        found.append(LastLook(turnstile)())
+        return False
+
+    turnstile.run(lambda: turnstile.run(look))
+    turnstile.run(look)
+
+    assert found == [OTP_AND_NORMAL, EVERY]
+
+
+def test_the_last_to_leave_rings_for_what_it_was_kept_from() -> None:
+    """Two may meet, each kept from bulk by the other, and both leave: bulk would wait for the next sweep."""
     turnstile = Turnstile(3, Event())
-    while_full: list[Sequence[Lane]] = []
-    turnstile.run(lambda: turnstile.run(lambda: bool(while_full.append(lanes_for(turnstile)))))
-    alone: list[Sequence[Lane]] = []
+    first, second = LastLook(turnstile), LastLook(turnstile)
 
-    turnstile.run(lambda: bool(alone.append(lanes_for(turnstile))))
+    def both_look() -> bool:
+        first()
+        second()
+        return False
 
-    assert (while_full, alone) == ([OTP_AND_NORMAL], [EVERY])
+    turnstile.run(lambda: turnstile.run(both_look))
+
+    assert (first.would_see_more(), second.would_see_more()) == (True, True)
+
+
+def test_who_leaves_while_the_others_still_post_rings_for_nothing() -> None:
+    turnstile, would = Turnstile(3, Event()), list[bool]()
+    lanes = LastLook(turnstile)
+
+    def outer() -> bool:
+        turnstile.run(lambda: bool(lanes()) and False)
+        would.append(lanes.would_see_more())
+        return False
+
+    turnstile.run(outer)
+
+    assert would == [False]
 
 
 class SlowForBulk:
@@ -90,24 +121,32 @@ def bulk() -> SlowForBulk:
 
 
 @pytest.fixture
-def ring(sessions: Sessions, bulk: SlowForBulk) -> Callable[[], None]:
+def ring(sessions: Sessions, bulk: SlowForBulk) -> Callable[[], bool]:
     """What a bell does in a process with three connections."""
     room = a_submission(sessions, MemoryGateway(during=bulk), batch_max_messages=1)
     turnstile = Turnstile(3, Event())
-    return lambda: bool(turnstile.run(lambda: room.post_next(lanes=lanes_for(turnstile)))) and None
+
+    def hear() -> bool:
+        lanes = LastLook(turnstile)
+        early = turnstile.run(lambda: room.post_next(lanes=lanes))
+        return hear() if early or lanes.would_see_more() else False
+
+    return hear
 
 
 @pytest.mark.parametrize("urgent", [Lane.OTP, Lane.NORMAL], ids=str)
 def test_slow_bulk_posts_keep_no_other_lane_waiting(
-    sessions: Sessions, bulk: SlowForBulk, ring: Callable[[], None], urgent: Lane
+    sessions: Sessions, bulk: SlowForBulk, ring: Callable[[], bool], urgent: Lane
 ) -> None:
     for _ in range(10):
         stored(sessions, lane=Lane.BULK, text=HELD)
 
     with ThreadPoolExecutor(8) as workers:
-        bells = [workers.submit(ring) for _ in range(3)]
+        bells = [workers.submit(ring)]
         try:
-            wait_for(lambda: bulk.most == 1 and sum(bell.done() for bell in bells) == 2)
+            wait_for(lambda: bulk.most == 1)
+            bells += [workers.submit(ring) for _ in range(2)]
+            wait_for(lambda: sum(bell.done() for bell in bells) == 2)
             stored(sessions, lane=urgent)
             bells.append(workers.submit(ring))
             wait_for(lambda: state_of(sessions, urgent) == {"submitted"})
@@ -122,7 +161,7 @@ def test_slow_bulk_posts_keep_no_other_lane_waiting(
 
 
 def test_slow_bulk_and_slow_normal_posts_leave_a_connection_for_otp(
-    sessions: Sessions, bulk: SlowForBulk, ring: Callable[[], None]
+    sessions: Sessions, bulk: SlowForBulk, ring: Callable[[], bool]
 ) -> None:
     for lane in (Lane.BULK, Lane.BULK, Lane.BULK):
         stored(sessions, lane=lane, text=HELD)
@@ -133,8 +172,8 @@ def test_slow_bulk_and_slow_normal_posts_leave_a_connection_for_otp(
             wait_for(lambda: bulk.most == 1)
             for _ in range(3):
                 stored(sessions, lane=Lane.NORMAL, text=HELD)
-            bells += [workers.submit(ring) for _ in range(2)]
-            wait_for(lambda: bulk.most == 2 and sum(bell.done() for bell in bells) == 1)
+            bells.append(workers.submit(ring))
+            wait_for(lambda: bulk.most == 2)
             stored(sessions, lane=Lane.OTP)
             bells.append(workers.submit(ring))
             wait_for(lambda: state_of(sessions, Lane.OTP) == {"submitted"})
@@ -146,3 +185,24 @@ def test_slow_bulk_and_slow_normal_posts_leave_a_connection_for_otp(
 
     assert most_while_slow == 2
     assert {message.state for message in all_of(sessions, Message)} == {"submitted"}
+
+
+def test_of_two_bells_at_the_same_moment_one_looks_at_every_lane(sessions: Sessions) -> None:
+    stored(sessions, lane=Lane.BULK)
+    room, turnstile, both_inside = a_submission(sessions), Turnstile(3, Event()), threading.Barrier(2)
+
+    def ring(steps_to_meet: int) -> None:
+        meetings, lanes = [both_inside.wait] * steps_to_meet, LastLook(turnstile)
+
+        def step() -> bool:
+            while meetings:
+                meetings.pop()(30)
+            return room.post_next(lanes=lanes)
+
+        if turnstile.run(step) or lanes.would_see_more():
+            ring(0)
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(ring, [1, 1]))
+
+    assert state_of(sessions, Lane.BULK) == {"submitted"}

@@ -17,12 +17,13 @@ from worker.webhook import Webhook
 
 EVENT = {"event_id": "e-1", "uid": "u-1", "state": "delivered"}
 BETWEEN_BYTES_SECONDS = 0.02
+MOST_BYTES = 500
 OUTSIDE = "93.184.216.34"
 
 
 @dataclass
 class Receiver:
-    """A server on a bare socket: what it says first, and what it heard. After that it trickles, for ever."""
+    """A server on a bare socket: what it says first, and what it heard. After that it trickles for ten seconds."""
 
     says: bytes = b""
     port: int = 0
@@ -46,7 +47,9 @@ class Receiver:
         try:
             self.heard += visitor.recv(65_536)
             visitor.sendall(self.says)
-            while self.heard and not self.stopping.wait(BETWEEN_BYTES_SECONDS):
+            for _ in range(MOST_BYTES if self.heard else 0):
+                if self.stopping.wait(BETWEEN_BYTES_SECONDS):
+                    return
                 visitor.sendall(b"x")
         except OSError:
             self.cut_off.set()
@@ -72,9 +75,10 @@ def a_webhook(*, inside: bool) -> Webhook:
 @pytest.mark.parametrize(
     "says",
     [
-        pytest.param(b"HTTP/1.1 200 ", id="its status line"),
+        pytest.param(b"", id="its first word"),
+        pytest.param(b"HTTP/1.1 2", id="its status"),
         pytest.param(b"HTTP/1.1 503 Busy\r\nX-Slow: ", id="one header"),
-        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ", id="behind a 100"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", id="behind a 100"),
     ],
 )
 def test_a_receiver_that_trickles_is_cut_off_and_told_later(
@@ -86,7 +90,19 @@ def test_a_receiver_that_trickles_is_cut_off_and_told_later(
     with pytest.raises(CallbackFailed):
         a_webhook(inside=True).post(f"http://127.0.0.1:{receiver.port}/", EVENT)
 
-    assert receiver.cut_off.wait(10)
+    assert receiver.cut_off.wait(5)
+    assert receiver.visits == 1
+
+
+def test_a_receiver_that_trickles_behind_its_200_is_cut_off_and_was_told(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.says = b"HTTP/1.1 200 OK\r\nX-Slow: "
+    monkeypatch.setattr(webhook, "LONGEST_SECONDS", 0.2)
+
+    a_webhook(inside=True).post(f"http://127.0.0.1:{receiver.port}/", EVENT)
+
+    assert receiver.cut_off.wait(5)
     assert receiver.visits == 1
 
 
@@ -95,7 +111,7 @@ def test_the_body_of_a_receiver_that_never_ends_is_not_waited_for(receiver: Rece
 
     a_webhook(inside=True).post(f"http://127.0.0.1:{receiver.port}/", EVENT)
 
-    assert receiver.cut_off.wait(10)
+    assert receiver.cut_off.wait(5)
 
 
 def test_no_timer_is_left_when_a_receiver_was_told(receiver: Receiver) -> None:
@@ -103,7 +119,10 @@ def test_no_timer_is_left_when_a_receiver_was_told(receiver: Receiver) -> None:
 
     a_webhook(inside=True).post(f"http://127.0.0.1:{receiver.port}/", EVENT)
 
-    wait_for(lambda: not [one for one in threading.enumerate() if isinstance(one, threading.Timer)])
+    wait_for(
+        lambda: not [one for one in threading.enumerate() if isinstance(one, threading.Timer)],
+        seconds=webhook.LONGEST_SECONDS / 4,
+    )
 
 
 class ChangingName:
