@@ -13,7 +13,7 @@ FILE = "state.json"
 DATABASE = "sms.db"
 JOURNAL = "sandbox.jsonl"
 LOGIN, PASSWORD = "sandbox", "sandbox"  # of a gateway that sends nothing
-WORKER_STOP_SECONDS = 45  # a post under way may last as long as the gateway's time-outs
+WORKER_STOP_SECONDS = 85  # a post under way may last as long as its lease
 PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a folder named worker where we are called is not our package
 
 
