@@ -18,6 +18,7 @@ from worker.bell import OneBell
 from worker.callbacks import Callbacks, Tell
 from worker.clock import utc_now
 from worker.errors import CallbackFailed
+from worker.gateway import Gateway
 from worker.gateway.http import http_gateway
 from worker.intake import Intake
 from worker.lanes import LaneLists
@@ -65,57 +66,74 @@ def build(
 
     Raises SQLAlchemy's errors if the database does not answer.
     """
-    engine = make_engine(
-        settings.database_url,
-        connections=settings.gateway_connections + settings.poll_connections + OTHER_CONNECTIONS,
-    )
-    sessions = make_sessions(engine)
-    with sessions.begin() as session:
-        account_id = account_id_of(session, settings.gateway_login)
+    connections = settings.gateway_connections + settings.poll_connections + OTHER_CONNECTIONS
+    sessions = make_sessions(make_engine(settings.database_url, connections=connections))
     redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
     bells = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS) if redis else None
+    prefix = settings.redis_key_prefix
+    outside = _Outside(settings, sessions, http_gateway(settings), ring_callbacks)
     posts, polls = _limits(settings, redis, stopping)
-    gateway = http_gateway(settings)
-    # Twice: a host may have two addresses, and the head and the body of an answer may each take their time.
-    once = timedelta(seconds=settings.gateway_connect_timeout_seconds + settings.gateway_read_timeout_seconds)
-    call_timeout = 2 * once
     return House(
         settings=settings,
         sessions=sessions,
-        lists=LaneLists(redis, owner=worker, prefix=settings.redis_key_prefix) if redis else None,
+        lists=LaneLists(redis, owner=worker, prefix=prefix) if redis else None,
+        bell=OneBell(bells, prefix=prefix),
         intake=Intake(sessions, lambda lane: terms(settings, lane), utc_now),
-        submission=Submission(
-            sessions=sessions,
-            gateway=gateway,
-            account_id=account_id,
-            worker=worker,
-            batch_max_messages=settings.batch_max_messages,
-            call_timeout=call_timeout,
-            first_poll_after=lambda: ladder(settings.poll_ladder_seconds, 0, random.random),
-            now=utc_now,
-            wait=time.sleep,
-            on_owed=ring_callbacks,
-            turn=turn(posts, stopping) if posts else None,
-        ),
-        polling=Polling(
-            sessions=sessions,
-            gateway=gateway,
-            ladder_seconds=settings.poll_ladder_seconds,
-            give_up_after=timedelta(hours=settings.poll_give_up_after_hours),
-            call_timeout=call_timeout,
-            now=utc_now,
-            dice=random.random,
-            on_owed=ring_callbacks,
-            turn=turn(polls, stopping),
-        ),
+        submission=outside.submission(worker, turn(posts, stopping) if posts else None),
+        polling=outside.polling(turn(polls, stopping)),
         callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random, stopping.is_set),
         upkeep=Upkeep(sessions, settings.unconfirmed_policy, _retention(settings), utc_now, stopping.is_set),
-        bell=OneBell(bells, prefix=settings.redis_key_prefix),
         posting=Turnstile(settings.gateway_connections, stopping),
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
         stopping=stopping,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """The rooms that talk to the gateway."""
+
+    settings: Settings
+    sessions: sessionmaker[Session]
+    gateway: Gateway
+    ring_callbacks: Callable[[], None]
+
+    def submission(self, worker: str, may_post: Callable[[], bool] | None) -> Submission:
+        with self.sessions.begin() as session:
+            account_id = account_id_of(session, self.settings.gateway_login)
+        return Submission(
+            sessions=self.sessions,
+            gateway=self.gateway,
+            account_id=account_id,
+            worker=worker,
+            batch_max_messages=self.settings.batch_max_messages,
+            call_timeout=self._call_timeout,
+            first_poll_after=lambda: ladder(self.settings.poll_ladder_seconds, 0, random.random),
+            now=utc_now,
+            wait=time.sleep,
+            on_owed=self.ring_callbacks,
+            turn=may_post,
+        )
+
+    def polling(self, may_ask: Callable[[], bool]) -> Polling:
+        return Polling(
+            sessions=self.sessions,
+            gateway=self.gateway,
+            ladder_seconds=self.settings.poll_ladder_seconds,
+            give_up_after=timedelta(hours=self.settings.poll_give_up_after_hours),
+            call_timeout=self._call_timeout,
+            now=utc_now,
+            dice=random.random,
+            on_owed=self.ring_callbacks,
+            turn=may_ask,
+        )
+
+    @property
+    def _call_timeout(self) -> timedelta:
+        # Twice: a host may have two addresses, and the head and the body of an answer may each take their time.
+        settings = self.settings
+        return 2 * timedelta(seconds=settings.gateway_connect_timeout_seconds + settings.gateway_read_timeout_seconds)
 
 
 def make_redis(url: str, *, timeout_seconds: float = REDIS_TIMEOUT_SECONDS) -> Redis:
