@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 import redis
@@ -38,8 +39,10 @@ class Beat:
 @contextmanager
 def beating(folder: Path, redis_url: str, **env: str) -> Iterator[Beat]:
     beat = Beat(folder, redis_url, **env)
-    yield beat
-    processes.stop(beat.process, seconds=10)
+    try:
+        yield beat
+    finally:
+        processes.stop(beat.process, seconds=10)
 
 
 @pytest.fixture
@@ -76,9 +79,12 @@ class Refusing:
         self._listener = socket.create_server(("127.0.0.1", port))
         self._listener.settimeout(0.05)
         self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._thread.join()
         self._listener.close()
@@ -93,22 +99,26 @@ class Refusing:
             self.visits += 1
 
 
-def test_beat_says_once_that_the_broker_is_away_and_rings_when_it_is_back(tmp_path: Path) -> None:
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that no other test shares."""
     broker = Valkey(tmp_path / "redis")
     broker.start()
+    yield broker
+    broker.stop()
+
+
+def test_beat_says_once_that_the_broker_is_away_and_rings_when_it_is_back(tmp_path: Path, broker: Valkey) -> None:
     with beating(tmp_path, broker.url) as beat, redis.Redis.from_url(broker.url) as connection:
         wait_for(lambda: connection.llen(POLLING), seconds=60)
         broker.kill()
-        away = Refusing(broker.port)
-        wait_for(lambda: away.visits >= REFUSED_VISITS, seconds=60)
-        away.stop()
-        said = beat.lines("broker_away")
-        broken = beat.lines("Traceback")
+        with Refusing(broker.port) as away:
+            wait_for(lambda: away.visits >= REFUSED_VISITS, seconds=60)
+        said, broken = beat.lines("broker_away"), beat.lines("Traceback")
         broker.start()
         before = connection.llen(POLLING)
         wait_for(lambda: connection.llen(POLLING) > before, seconds=60)
         alive = beat.process.poll() is None
-    broker.stop()
 
     assert len(said) == 1
     assert broken == []

@@ -60,7 +60,7 @@ def test_a_body_that_cannot_be_decoded_is_kept(house: System, task: str) -> None
         server.lpush(UPKEEP, json.dumps(message))
 
     refused = the_refused(house)
-    assert (refused.queue, refused.reason) == (UPKEEP, "not_readable")
+    assert (refused.queue, refused.reason, refused.task) == (UPKEEP, "not_readable", task)
     assert (refused.body, refused.body_encoding) == (BROKEN.decode(), "utf-8")
     assert b"998907654321" not in worker.log.read_bytes(), "a phone stands in no log"
     assert goes_on(house)
