@@ -1,5 +1,8 @@
 """How Alembic runs: on the settings' database, one at a time, and never in the way of a live table for long."""
 
+import sys
+import time
+
 from alembic import context
 from sqlalchemy import Connection, text
 
@@ -9,13 +12,13 @@ from worker.settings import load_database_url
 
 LOCK_TIMEOUT = "5s"  # a migration that cannot have its lock gives up, instead of queueing everybody behind it
 STATEMENT_TIMEOUT = "15min"
+LOOK_SECONDS = 0.2
 
 
 def run(connection: Connection) -> None:
     """Run the migrations that were asked for over *connection*."""
     if connection.dialect.name == "postgresql":
-        # Before the time-outs, which would end this wait as well: another upgrade may take its time.
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        wait_for_others(connection)
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
         connection.commit()
@@ -27,6 +30,20 @@ def run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def wait_for_others(connection: Connection) -> None:
+    """Return when no other upgrade is under way; it may take its time.
+
+    By looking again and again: whoever waited within a statement would hold up the other one's concurrent indexes.
+    """
+    said = False
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}).scalar_one():
+        connection.commit()
+        if not said:
+            sys.stderr.write("Another upgrade of this database is under way: waiting for it.\n")
+        said = True
+        time.sleep(LOOK_SECONDS)
 
 
 if context.is_offline_mode():

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 LOCK = 0x534D53  # "SMS": two upgrades at the same time wait for each other
@@ -48,6 +48,14 @@ def needed() -> str:
 def is_known(revision: str) -> bool:
     """Whether *revision* is one of this release's."""
     return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
+def works_with(engine: Engine) -> str | None:
+    """The oldest revision whose code works on the database as it is; each migration that breaks older code says so."""
+    with engine.connect() as connection:
+        if "schema_works_with" not in inspect(connection).get_view_names():
+            return None  # before revision 0002
+        return connection.execute(text("SELECT oldest FROM schema_works_with")).scalar_one()
 
 
 def sqlite_file(database_url: str) -> Path | None:

@@ -23,6 +23,8 @@ class Account(Base):
     paused_at: Mapped[datetime | None]
     probe_at: Mapped[datetime | None] = mapped_column(doc="when one message may try whether it works again")
     probes: Mapped[int] = mapped_column(doc="probes that failed in this pause; the pause between them grows")
+    held_at: Mapped[datetime | None] = mapped_column(doc="since when a person lets nothing be posted, not even a probe")
+    held_by: Mapped[str | None] = mapped_column(doc="who does")
 
     __table_args__ = (
         one_of("state", AccountState),

@@ -27,6 +27,9 @@ class Batch(Base):
     error_no: Mapped[int | None]
     http_status: Mapped[int | None] = mapped_column(SmallInteger)
     created_at: Mapped[datetime] = mapped_column(doc="claimed; the post began right after")
+    begins_by: Mapped[datetime | None] = mapped_column(
+        doc="nothing has left yet, and nothing leaves from then on; none once the first byte may have left"
+    )
     lease_until: Mapped[datetime | None] = mapped_column(doc="past it the worker is taken for dead")
     finished_at: Mapped[datetime | None] = mapped_column(doc="when its outcome was stored")
 

@@ -43,6 +43,31 @@ class AccountState(StrEnum):
     PAUSED = "paused"  #: one probe message at a time, with growing pauses, until one is taken
 
 
+class CircuitState(StrEnum):
+    """Whether the gateway is called as usual."""
+
+    CLOSED = "closed"
+    OPEN = "open"  #: one probe at a time, with growing pauses, until one is answered well
+
+
+class Room(StrEnum):
+    """Who calls the gateway: posting in trouble does not keep polling from asking, nor the other way round."""
+
+    POSTING = "posting"
+    POLLING = "polling"
+
+
+class Verdict(StrEnum):
+    """What somebody decided."""
+
+    RESEND = "resend"  #: an unconfirmed message is posted again, and may arrive twice
+    DROP = "drop"  #: an unconfirmed message is given up, and may have arrived all the same
+    CONFIRM = "confirm"  #: a report of the gateway proves that an unconfirmed message was taken
+    PAUSE = "pause"  #: nothing is posted until somebody resumes
+    RESUME = "resume"  #: posting goes on at once
+    RECOVER = "recover"  #: the database came from a backup: the message may have been posted since
+
+
 class Lane(StrEnum):
     """The queue a message came by. A message of an earlier lane never waits for one of a later lane."""
 
@@ -55,7 +80,7 @@ S = MessageState
 MOVES: Mapping[MessageState, frozenset[MessageState]] = {
     S.QUEUED: frozenset({S.POSTING, S.CANCELLED, S.EXPIRED}),
     S.POSTING: frozenset({S.SUBMITTED, S.FAILED, S.QUEUED, S.UNCONFIRMED}),
-    # To submitted only when the gateway's own answer to that very batch arrives after all: proof that it was taken.
+    # To submitted only by proof that it was taken: the gateway's own late answer to that very batch, or a report of it.
     S.UNCONFIRMED: frozenset({S.QUEUED, S.FAILED, S.SUBMITTED}),
     S.SUBMITTED: frozenset({S.DELIVERED, S.FAILED, S.UNKNOWN}),
     S.UNKNOWN: frozenset({S.DELIVERED, S.FAILED, S.SUBMITTED}),

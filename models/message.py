@@ -70,6 +70,7 @@ class Message(Base):
         partial("ix_messages_claim", "lane", "send_at", "id", where="state = 'queued'"),
         partial("ix_messages_expiry", "expires_at", where="state = 'queued' AND expires_at IS NOT NULL"),
         partial("ix_messages_poll", "next_poll_at", where="state = 'submitted'"),
+        partial("ix_messages_poll_young", "polls", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_unconfirmed", "lane", "id", where="state = 'unconfirmed'"),
         partial("ix_messages_finalized_at", "finalized_at", where="finalized_at IS NOT NULL"),
         partial("ix_messages_key", "producer", "key", where="key IS NOT NULL"),

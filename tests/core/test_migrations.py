@@ -5,12 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from databases import an_empty_database
-from servers import wait_for
 from sqlalchemy import Engine, inspect, text
 from typer.testing import CliRunner
 
@@ -73,23 +73,26 @@ def test_two_upgrades_at_the_same_time_both_succeed(postgres_server: str) -> Non
 
 
 def test_an_upgrade_waits_until_another_is_done(postgres_server: str) -> None:
-    waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = 'sms_test_waits'")
     lock = {"lock": schema.LOCK}
     with an_empty_database(postgres_server, "sms_test_waits") as url, closing_engine(url) as engine:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
             other.execute(text("SELECT pg_advisory_lock(:lock)"), lock)
-            upgrade = upgrading(url)
-            wait_for(lambda: other.execute(waiting).all())
+            upgrade = upgrading(url, stderr=subprocess.PIPE)
+            assert upgrade.stderr
+            said = upgrade.stderr.readline()
             before = schema.present(engine)
             other.execute(text("SELECT pg_advisory_unlock(:lock)"), lock)
 
         assert upgrade.wait(60) == 0
+        upgrade.stderr.close()
+        assert said == b"Another upgrade of this database is under way: waiting for it.\n"
         assert (before, schema.present(engine)) == (None, schema.needed())
 
 
-def upgrading(url: str) -> subprocess.Popen[bytes]:
+def upgrading(url: str, **options: Any) -> subprocess.Popen[bytes]:
     """An upgrade in a process of its own: Alembic knows only one at a time in each."""
-    return subprocess.Popen([sys.executable, "-c", f"from migrations import schema; schema.upgrade({url!r})"])
+    script = f"from migrations import schema; schema.upgrade({url!r})"
+    return subprocess.Popen([sys.executable, "-c", script], **options)
 
 
 @contextmanager
@@ -109,8 +112,23 @@ def set_schema(engine: Engine, revision: str) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
-def test_a_worker_does_not_start_on_a_schema_of_a_newer_release(engine: Engine) -> None:
+def works_with(engine: Engine, oldest: str) -> None:
+    """As a newer release's migration would say it."""
+    with engine.begin() as connection:
+        connection.execute(text("DROP VIEW schema_works_with"))
+        connection.execute(text(f"CREATE VIEW schema_works_with AS SELECT '{oldest}' AS oldest"))
+
+
+def test_a_worker_starts_on_a_newer_schema_that_works_with_it(engine: Engine) -> None:
     set_schema(engine, "9999")
+    works_with(engine, schema.needed())
+
+    check_schema(engine)
+
+
+def test_a_worker_does_not_start_on_a_schema_that_has_left_it_behind(engine: Engine) -> None:
+    set_schema(engine, "9999")
+    works_with(engine, "9998")
 
     with pytest.raises(SchemaMismatch, match="has schema 9999, which this release does not know: install a newer one"):
         check_schema(engine)
@@ -126,10 +144,20 @@ def test_a_worker_does_not_start_on_a_schema_that_is_behind(engine: Engine, monk
 
 def test_an_older_release_does_not_touch_the_database_of_a_newer_one(engine: Engine, database_url: str) -> None:
     set_schema(engine, "9999")
+    works_with(engine, "9998")
 
     with pytest.raises(SchemaMismatch, match="install a newer one"):
         CliRunner().invoke(db, ["upgrade", "--url", database_url], catch_exceptions=False)
 
+    assert schema.present(engine) == "9999"
+
+
+def test_an_older_release_leaves_a_newer_schema_that_works_with_it_alone(engine: Engine, database_url: str) -> None:
+    set_schema(engine, "9999")
+
+    said = CliRunner().invoke(db, ["upgrade", "--url", database_url], catch_exceptions=False).output
+
+    assert "is at 9999, newer than this release, and fit for it: nothing to do." in said
     assert schema.present(engine) == "9999"
 
 

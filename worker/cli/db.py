@@ -25,11 +25,13 @@ def upgrade(url: Url = None) -> None:
     url = a_database_url(url) if url else load_database_url()
     with looking_at(url) as engine:
         before, needed = schema.present(engine), schema.needed()
-        if before and not schema.is_known(before):
+        newer = before is not None and not schema.is_known(before)
+        if newer:
             check_schema(engine)
     where = without_secrets(url)
-    if before == needed:
-        typer.echo(f"The database {where} is at {needed}, as it should be: nothing to do.")
+    if newer or before == needed:
+        fit = "newer than this release, and fit for it" if newer else "as it should be"
+        typer.echo(f"The database {where} is at {before}, {fit}: nothing to do.")
         return
     schema.upgrade(url)
     typer.echo(f"The database {where} was {f'at {before}' if before else 'empty'} and is now at {needed}.")
