@@ -2,24 +2,45 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.lifecycle import Room
 from worker.backoff import Dice, ladder
-from worker.errors import GatewayError
+from worker.errors import GatewayError, RequestIdUnknown
 from worker.gateway import Gateway, Report
-from worker.store import polls
+from worker.store import circuits, polls
+from worker.store.circuits import Standing, Trouble
 from worker.store.moves import OWED
 from worker.store.polls import Schedule
+from worker.trouble import OPENS_AFTER, SLOW, judge_circuit
 
 log = structlog.get_logger()
 
 QUESTIONS_PER_LEASE = 20  # their answers are stored in one transaction
 LEASE_MARGIN = timedelta(seconds=15)  # questions that were not asked by then wait for the next lease
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The questions that this worker alone asks for a while."""
+
+    request_ids: Sequence[str]
+    last_start: datetime  #: no question begins later
+    until: datetime
+    found: Standing  #: the circuit, before
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the gateway said to some of them; None is a question without a usable answer."""
+
+    answers: dict[str, Sequence[Report] | None] = field(default_factory=dict)
+    trouble: Trouble | None = None  #: of the last question
+    misses: int = 0  #: questions in a row that brought trouble, up to the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +51,9 @@ class Polling:
     gateway: Gateway
     ladder_seconds: Sequence[float]
     give_up_after: timedelta
+    account_id: int
     call_timeout: timedelta  #: the longest that the gateway's time-outs let one question take
+    slow_after: timedelta  #: a question that took longer counts as trouble
     now: Callable[[], datetime]
     dice: Dice
     on_owed: Callable[[], None]  #: called after a commit that owes callbacks
@@ -39,40 +62,77 @@ class Polling:
     def ask_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
         """Ask for some request_ids that are due; return False when none is.
 
-        *on_full* is called when there may be more, so that others may take part. What could not be asked in time, or
-        because the worker stops, stays leased and is asked when its lease runs out.
+        *on_full* is called when there may be more, so that others may take part. What was not asked in time, because
+        the gateway is in trouble or the worker stops, is handed back.
         """
-        last_start, request_ids = self._lease()
-        if len(request_ids) == QUESTIONS_PER_LEASE:
+        lease = self._lease()
+        if len(lease.request_ids) == QUESTIONS_PER_LEASE:
             on_full()
-        # One question after another, as long as each is sure to end within the lease.
-        in_time = takewhile(lambda _: self.turn() and self.now() < last_start, request_ids)
-        answers = {request_id: self._ask(request_id) for request_id in in_time}
-        if answers:
+        asked = self._ask_all(lease)
+        if lease.request_ids:
             now = self.now()
             with self.sessions.begin() as session:
-                polls.record_answers(session, answers, now=now, schedule=self._schedule())
+                polls.record_answers(session, asked.answers, now=now, schedule=self._schedule())
+                polls.hand_back(
+                    session, set(lease.request_ids) - asked.answers.keys(), leased_until=lease.until, now=now
+                )
+                self._judge(session, lease, asked, now)
             if session.info.get(OWED):
                 self.on_owed()
-        return bool(request_ids)
+        return bool(lease.request_ids)
 
-    def _lease(self) -> tuple[datetime, list[str]]:
-        now = self.now()
-        last_start = now + LEASE_MARGIN
+    def _lease(self) -> Lease:
         with self.sessions.begin() as session:
+            session.connection()  # may wait for its turn; the lease begins after that
+            now = self.now()
+            last_start = now + LEASE_MARGIN
             until = last_start + self.call_timeout
-            return last_start, polls.lease_due(session, now=now, until=until, limit=QUESTIONS_PER_LEASE)
+            found, limit = circuits.standing(session, self.account_id, Room.POLLING), QUESTIONS_PER_LEASE
+            if found.is_open:
+                probe = circuits.take_probe(session, self.account_id, Room.POLLING, now=now, until=until)
+                limit = 1 if probe else 0
+            ids = polls.lease_due(session, now=now, until=until, limit=limit, rungs=len(self.ladder_seconds))
+            if limit == 1 and not ids:
+                circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
+            return Lease(ids, last_start, until, found)
 
-    def _ask(self, request_id: str) -> Sequence[Report] | None:
-        """What the gateway says; None when it gave no usable answer, which says nothing about the message."""
+    def _ask_all(self, lease: Lease) -> Asked:
+        """One question after another, as long as each is sure to end within the lease, and the gateway answers."""
+        asked = Asked()
+        for request_id in lease.request_ids:
+            if not self.turn() or self.now() >= lease.last_start:
+                break
+            began = self.now()
+            asked.answers[request_id], trouble = self._ask(request_id)
+            if trouble is None and self.now() - began > self.slow_after:
+                trouble = Trouble(SLOW)
+            asked.misses = asked.misses + 1 if trouble else 0
+            asked.trouble = trouble
+            if asked.misses == OPENS_AFTER:
+                break
+        return asked
+
+    def _ask(self, request_id: str) -> tuple[Sequence[Report] | None, Trouble | None]:
+        """What the gateway says, or None if it gave no usable answer, which says nothing about the message."""
         try:
-            return self.gateway.reports(request_id)
+            return self.gateway.reports(request_id), None
+        except RequestIdUnknown:
+            return None, None  # it may be too early
         except GatewayError as error:
             log.info("poll_without_answer", reason=error.reason, error_no=error.error_no)
+            return None, Trouble(error.reason, error.http_status)
         except Exception as error:  # noqa: BLE001
             # Our own mistake about one answer must not hold up those that were leased with it, time and again.
             log.error("poll_broke", frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
-        return None
+            return None, None
+
+    def _judge(self, session: Session, lease: Lease, asked: Asked, now: datetime) -> None:
+        """Open or close the polling circuit."""
+        if asked.answers:
+            trouble = asked.trouble and asked.trouble._replace(weight=asked.misses)
+            judge_circuit(session, self.account_id, Room.POLLING, trouble, lease.found, now=now)
+        elif lease.found.is_open:
+            circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
 
     def _schedule(self) -> Schedule:
         return Schedule(lambda asked: ladder(self.ladder_seconds, asked, self.dice), self.give_up_after)

@@ -102,6 +102,12 @@ class Settings(DatabaseSettings):
     gateway_requests_per_second: float = Field(
         0, ge=0, le=100_000, description="Posts and polls together, over all workers; 0 means no limit."
     )
+    gateway_otp_share: float = Field(
+        0.2,
+        ge=0,
+        le=0.9,
+        description="The share of that rate which other posts leave to OTP and to status questions.",
+    )
     gateway_connections: int = Field(8, ge=1, le=256, description="Posts at the same time in each worker process.")
     batch_max_messages: int = Field(50, ge=1, le=100, description="The most messages in one request to the gateway.")
     max_parts: int = Field(10, ge=1, le=255, description="A text of more parts than this is refused.")

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 
-from worker import tasks, upkeep
+from worker import people, tasks
 from worker.celery import LANES, app, settings
 from worker.errors import SchemaMismatch
 from worker.lanes import LaneLists
@@ -46,10 +46,9 @@ class IntakeStep(bootsteps.StartStopStep):
             self._takers.start()
 
     def _tell_of_pause(self, rooms: House) -> None:
-        if pause := upkeep.pause_of(rooms.sessions, settings.gateway_login):
-            log.warning(
-                "account_is_paused", reason=pause.reason, probe_at=str(pause.probe_at), hint="sms resume: at once"
-            )
+        if account := people.standing_of(rooms.sessions, settings.gateway_login):
+            why = {"reason": account.reason, "probe_at": str(account.probe_at), "held_by": account.held_by}
+            log.warning("account_is_paused", **why, hint="sms resume: at once")
 
     def _warn_of_redis(self, lists: LaneLists) -> None:
         try:

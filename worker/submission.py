@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
+from worker import trouble
 from worker.backoff import backoff
 from worker.errors import (
     AccountRefused,
@@ -23,28 +24,19 @@ from worker.errors import (
 from worker.gateway import Acceptance, Gateway
 from worker.pace import Pace
 from worker.store import accounts, claims, outcomes
-from worker.store.accounts import Pause
+from worker.store.accounts import Gate
 from worker.store.claims import Claimant, Claimed, Linger
 from worker.store.engine import DATABASE_TROUBLE, reading
 from worker.store.moves import OWED
+from worker.trouble import Outcome
 from worker.turnstile import Turnstile
 
 log = structlog.get_logger()
 
-GATEWAY_PAUSE = (timedelta(seconds=1), timedelta(minutes=1))  # unreachable or broken: back within a minute
-ACCOUNT_PAUSE = (timedelta(seconds=30), timedelta(minutes=15))  # a person has to act: no hurry, no hammering
 RECORD_PAUSE = (timedelta(seconds=0.1), timedelta(seconds=5))
 LEASE_MARGIN = timedelta(seconds=15)  # past the time-outs; an answer stored still later is not lost either
 NOT_RECORDED = "answer_not_recorded"
 MISTAKES = 2  # of ours, that an answer in hand is tried again after
-
-REMEDIES = {
-    100: "set SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD",
-    101: "check SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD",
-    102: "the vendor blocked the account: ask them",
-    103: "the account's limit is used up: top it up; posting goes on by itself",
-    403: "register this server's IP address with the vendor",
-}
 
 
 def lanes_for(width: int, inside: int) -> Sequence[Lane]:
@@ -79,12 +71,6 @@ def every_lane() -> Sequence[Lane]:
     return tuple(Lane)
 
 
-def _remedy(outcome: GatewayError) -> str:
-    if isinstance(outcome, SubmissionUnconfirmed):
-        return "posting is tried again by itself; what was cut off waits for sms.resolve or the lane's policy"
-    return "nothing to do: it is tried again"
-
-
 @dataclass(frozen=True, slots=True)
 class Submission:
     """The room where messages are posted."""
@@ -94,12 +80,17 @@ class Submission:
     account_id: int
     worker: str
     batch_max_messages: int
+    connect_timeout: timedelta  #: the longest that connecting takes, before the first byte
     call_timeout: timedelta  #: the longest that the gateway's time-outs let one post take
+    slow_after: timedelta  #: a post that took longer counts as trouble
     first_poll_after: Callable[[], timedelta]
     now: Callable[[], datetime]
     wait: Callable[[float], None]  #: sleeps so many seconds
     on_owed: Callable[[], None]  #: called after a commit that owes callbacks
-    turn: Callable[[], bool] | None = None  #: waits for the next post's turn, where there is a limit; False to stop
+    #: where there is a limit, waits for the turn of the best lane that its argument tells; False to leave it
+    turn: Callable[[Callable[[], Lane | None]], bool] | None = None
+    leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
+    give_up_recording_after: timedelta = timedelta(seconds=30)  #: when the worker is to stop and the database is away
     pace: Pace = field(default_factory=Pace)
     lingering: Lock = field(default_factory=Lock)
 
@@ -112,9 +103,9 @@ class Submission:
         SQLAlchemy's errors while the database is away, but never once a batch is on its way.
         """
         # No turn is spent on an empty look, and no message uses up an attempt while it waits for its turn.
-        if self.turn and not (self._may_claim(lanes()) and self.turn()):
+        if self.turn and not self.turn(lambda: self._best_lane(lanes())):
             return False
-        probing, claimed = self._claim(lanes())
+        gate, claimed = self._claim(lanes())
         if claimed is None:
             return False
         if isinstance(claimed, Linger):
@@ -122,15 +113,17 @@ class Submission:
         if len(claimed.messages) == self.batch_max_messages:
             on_full()
         # No connection and no lock is held here: a slow gateway must not drain the database's pool.
-        outcome = self._post(claimed)
-        self._record(claimed, outcome, probing=probing)
+        began = self.now()
+        answer = self._post(claimed)
+        self._record(claimed, Outcome(answer, gate, slow=self.now() - began > self.slow_after))
         return True
 
-    def _may_claim(self, lanes: Sequence[Lane]) -> bool:
+    def _best_lane(self, lanes: Sequence[Lane]) -> Lane | None:
         now = self.now()
         with reading(self.sessions) as session:
-            lets_post = accounts.lets_post(session, self.account_id, now=now)
-            return lets_post and claims.is_due(session, now=now, lanes=lanes)
+            if not accounts.lets_post(session, self.account_id, now=now):
+                return None
+            return claims.best_due(session, now=now, lanes=lanes)
 
     def _linger(self, until: Linger) -> bool:
         """Wait for a fuller batch, in one thread; the others leave it to that one."""
@@ -142,20 +135,22 @@ class Submission:
             self.lingering.release()
         return True
 
-    def _claim(self, lanes: Sequence[Lane]) -> tuple[bool, Claimed | Linger | None]:
+    def _claim(self, lanes: Sequence[Lane]) -> tuple[Gate, Claimed | Linger | None]:
         with self.sessions.begin() as session:
             session.connection()  # may wait for its turn; the lease begins after that
             now = self.now()
-            lease_until = now + self.call_timeout + LEASE_MARGIN
-            claimant = Claimant(self.account_id, self.worker, now, lease_until)
-            if not accounts.is_paused(session, self.account_id):
-                return False, self._claim_some(session, claimant, lanes)
-            if not accounts.take_probe(session, self.account_id, now=now, until=lease_until):
-                return True, None
+            begins_by = now + self.connect_timeout + LEASE_MARGIN
+            lease_until = begins_by + self.call_timeout
+            claimant = Claimant(self.account_id, self.worker, now, begins_by, lease_until)
+            gate = accounts.gate_of(session, self.account_id)
+            if gate.is_free:
+                return gate, self._claim_some(session, claimant, lanes)
+            if gate.held or not accounts.take_probe(session, self.account_id, gate, now=now, until=lease_until):
+                return gate, None
             probe = claims.claim(session, claimant, limit=1)
             if probe is None:
                 accounts.give_back_probe(session, self.account_id, now=now)
-            return True, probe
+            return gate, probe
 
     def _claim_some(self, session: Session, claimant: Claimant, lanes: Sequence[Lane]) -> Claimed | Linger | None:
         def patience(lane: Lane, missing: int, oldest_at: datetime) -> timedelta:
@@ -169,11 +164,8 @@ class Submission:
         return claimed
 
     def _post(self, claimed: Claimed) -> Acceptance | GatewayError:
-        if self.now() > claimed.lease_until - self.call_timeout:
-            # This process slept. Its batch may have been given up meanwhile, and somebody may have decided about it.
-            return NeverPosted("the lease was nearly over before the post began")
         try:
-            return self.gateway.submit(claimed.messages, nickname=claimed.nickname)
+            return self.gateway.submit(claimed.messages, nickname=claimed.nickname, begin=lambda: self._begin(claimed))
         except GatewayError as error:
             return error
         except Exception as error:  # noqa: BLE001
@@ -181,14 +173,29 @@ class Submission:
             log.error("post_broke", batch_id=claimed.batch_id, frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
             return SubmissionUnconfirmed(f"unexpected {type(error).__name__}")
 
-    def _record(self, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
-        tries = mistakes = 0
+    def _begin(self, claimed: Claimed) -> None:
+        """The second commit: from here on bytes may have left. Raises `NeverPosted` if the batch was given up."""
+        if self.leaving():
+            raise NeverPosted("the worker is to stop")
+        with self.sessions.begin() as session:
+            session.connection()  # may wait for its turn; this process may have slept as well
+            now = self.now()
+            lease_until = now + self.call_timeout + LEASE_MARGIN
+            begun = claims.begin(session, claimed.batch_id, now=now, lease_until=lease_until)
+        if not begun or self.now() > lease_until - self.call_timeout:
+            raise NeverPosted("the time to begin was over")
+
+    def _record(self, claimed: Claimed, outcome: Outcome) -> None:
+        began, tries, mistakes = self.now(), 0, 0
         while True:
             tries += 1
             try:
                 with self.sessions.begin() as session:
-                    self._settle(session, claimed, outcome, probing=probing)
+                    self._settle(session, claimed, outcome)
             except DATABASE_TROUBLE as error:
+                if self.leaving() and self.now() - began > self.give_up_recording_after:
+                    self._give_up(claimed, outcome.answer)
+                    return
                 # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
                 log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)
                 self.wait(backoff(tries, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
@@ -198,59 +205,41 @@ class Submission:
                 if mistakes > 2 * MISTAKES:
                     return  # upkeep finds the batch when its lease runs out
                 if mistakes > MISTAKES:
-                    outcome = SubmissionUnconfirmed(NOT_RECORDED)
+                    outcome = replace(outcome, answer=SubmissionUnconfirmed(NOT_RECORDED))
             else:
                 break
         if session.info.get(OWED):
             self.on_owed()
-        self._tell(claimed, outcome)
+        self._tell(claimed, outcome.answer)
+
+    def _give_up(self, claimed: Claimed, answer: Acceptance | GatewayError) -> None:
+        """Leave with an answer that cannot be stored; its ids go to the log, where a person finds them."""
+        ids = [(one.reference, one.request_id) for one in answer.accepted] if isinstance(answer, Acceptance) else []
+        hint = "the database is away and this worker is to stop: the batch will be unconfirmed; these were taken"
+        log.error("answer_given_up", batch_id=claimed.batch_id, outcome=type(answer).__name__, taken=ids, hint=hint)
 
     def _complain(self, claimed: Claimed, error: Exception) -> None:
         # Frames only: an error's words may hold a row, and its text.
         frames = traceback.format_tb(error.__traceback__)
         log.error("answer_not_recorded", batch_id=claimed.batch_id, error=type(error).__name__, frames=frames)
 
-    def _settle(self, session: Session, claimed: Claimed, outcome: Acceptance | GatewayError, *, probing: bool) -> None:
-        now, batch_id = self.now(), claimed.batch_id
-        match outcome:
+    def _settle(self, session: Session, claimed: Claimed, outcome: Outcome) -> None:
+        now, batch_id, answer = self.now(), claimed.batch_id, outcome.answer
+        match answer:
             case Acceptance():
                 first_poll_at = now + self.first_poll_after()
-                outcomes.accept_batch(session, batch_id, outcome, now=now, first_poll_at=first_poll_at)
+                outcomes.accept_batch(session, batch_id, answer, now=now, first_poll_at=first_poll_at)
             case NicknameRefused():
-                outcomes.refuse_batch(session, batch_id, outcome, now=now)
+                outcomes.refuse_batch(session, batch_id, answer, now=now)
             case BatchRefused() if len(claimed.messages) == 1:
-                outcomes.refuse_batch(session, batch_id, outcome, now=now)
+                outcomes.refuse_batch(session, batch_id, answer, now=now)
             case BatchRefused():
-                outcomes.split_batch(session, batch_id, outcome, now=now)
+                outcomes.split_batch(session, batch_id, answer, now=now)
             case AccountRefused() | GatewayUnavailable() | NeverPosted():
-                outcomes.release_batch(session, batch_id, outcome, now=now)
+                outcomes.release_batch(session, batch_id, answer, now=now)
             case _:
-                outcomes.leave_unconfirmed(session, batch_id, outcome.reason, now=now, http_status=outcome.http_status)
-        self._pause_or_resume(session, outcome, probing=probing, now=now)
-
-    def _pause_or_resume(
-        self, session: Session, outcome: Acceptance | GatewayError, *, probing: bool, now: datetime
-    ) -> None:
-        if isinstance(outcome, Acceptance) and outcome.returned:
-            first = outcome.returned[0]
-            outcome = AccountRefused(first.reason, error_no=first.error_no)
-        if isinstance(outcome, Acceptance | NicknameRefused | BatchRefused):
-            if accounts.resume(session, self.account_id):
-                log.info("account_resumed")
-            return
-        if isinstance(outcome, NeverPosted):
-            if probing:
-                accounts.give_back_probe(session, self.account_id, now=now)
-            return
-        base, ceiling = ACCOUNT_PAUSE if isinstance(outcome, AccountRefused) else GATEWAY_PAUSE
-        why = Pause(outcome.reason, outcome.error_no, outcome.http_status)
-        if probing:
-            failed = accounts.probes_of(session, self.account_id) + 1
-            pause = backoff(failed + 1, base=base, ceiling=ceiling)
-            accounts.prolong(session, self.account_id, why, probe_at=now + pause)
-        elif accounts.pause(session, self.account_id, why, now=now, probe_at=now + base):
-            remedy = REMEDIES.get(outcome.error_no or outcome.http_status or 0, _remedy(outcome))
-            log.warning("account_paused", reason=outcome.reason, error_no=outcome.error_no, remedy=remedy)
+                outcomes.leave_unconfirmed(session, batch_id, answer.reason, now=now, http_status=answer.http_status)
+        trouble.judge_post(session, self.account_id, outcome, now=now)
 
     def _tell(self, claimed: Claimed, outcome: Acceptance | GatewayError) -> None:
         told = {"batch_id": claimed.batch_id, "lane": str(claimed.lane), "messages": len(claimed.messages)}

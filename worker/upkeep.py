@@ -8,9 +8,9 @@ from functools import partial
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
-from models import Account
 from models.lifecycle import Lane
-from worker.store import accounts, callbacks, claims, sweeps
+from worker.store import callbacks, claims, clocks, sweeps
+from worker.store.clocks import Longest
 from worker.store.engine import reading
 
 log = structlog.get_logger()
@@ -26,11 +26,14 @@ class Upkeep:
     policy: Callable[[Lane], str]
     retention: timedelta | None  #: None keeps everything
     now: Callable[[], datetime]
+    longest: Longest  #: how far off a plan can be when it is made
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
 
     def sweep(self) -> dict[str, int]:
         """Put right what is half done; return how many messages each sweep found."""
         found = {
+            "clock_set_back": self._each(self._bring_forward),
+            "never_begun": self._each(lambda session, now: sweeps.release_never_begun(session, now=now)),
             "worker_died": self._each(lambda session, now: sweeps.rescue_dead_posts(session, now=now)),
             "expired": self._each(lambda session, now: sweeps.expire_late(session, now=now)),
             "by_policy": sum(self._by_policy(lane) for lane in Lane),
@@ -49,6 +52,7 @@ class Upkeep:
             sweeps.delete_old_refusals,
             sweeps.delete_old_callbacks,
             sweeps.delete_empty_batches,
+            sweeps.delete_old_decisions,
         )
         for sweep in oldest_first:
             while not self.leaving() and (rows := self._each(partial(_before, sweep, before))):
@@ -59,7 +63,11 @@ class Upkeep:
         """What nobody may be working on: lost bells are rung again from here."""
         now = self.now()
         with reading(self.sessions) as session:
-            return Waiting(claims.is_due(session, now=now), callbacks.is_owed(session, now=now))
+            return Waiting(claims.best_due(session, now=now) is not None, callbacks.is_owed(session, now=now))
+
+    def _bring_forward(self, session: Session, now: datetime) -> int:
+        set_back = clocks.was_set_back(session, now=now)
+        return clocks.bring_forward(session, now=now, longest=self.longest) if set_back else 0
 
     def _by_policy(self, lane: Lane) -> int:
         return self._each(
@@ -83,15 +91,3 @@ class Waiting:
 
     messages: bool
     callbacks: bool
-
-
-def pause_of(sessions: sessionmaker[Session], login: str) -> Account | None:
-    """The account of *login* as it stands in the table, if it is paused."""
-    with reading(sessions) as session:
-        return accounts.paused(session, login)
-
-
-def resume(sessions: sessionmaker[Session], login: str) -> bool:
-    """Let posting go on at once, as a person decided; return whether it had been paused."""
-    with sessions.begin() as session:
-        return accounts.resume(session, accounts.account_id_of(session, login))

@@ -6,10 +6,8 @@ import ipaddress
 import json
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from worker.cutter import CUTTER
 from worker.errors import CallbackFailed
 
 TIMEOUT_SECONDS = (5, 10)  # to connect, to answer
@@ -82,22 +81,13 @@ class Webhook:
 class _Bounded(HTTPConnection):
     """Cut off after `LONGEST_SECONDS`: the time-outs of a socket begin anew with every byte."""
 
-    _cutter: Timer | None = None
-
     def connect(self) -> None:
         super().connect()
-        self._cutter = Timer(LONGEST_SECONDS, self._cut)
-        self._cutter.daemon = True
-        self._cutter.start()
+        CUTTER.watch(self.sock, seconds=LONGEST_SECONDS)
 
     def close(self) -> None:
-        if self._cutter:
-            self._cutter.cancel()
+        CUTTER.leave(self.sock)
         super().close()
-
-    def _cut(self) -> None:
-        with suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class _BoundedSecurely(_Bounded, HTTPSConnection):

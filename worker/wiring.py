@@ -13,6 +13,7 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
+from worker import callbacks, trouble
 from worker.backoff import ladder
 from worker.bell import OneBell
 from worker.callbacks import Callbacks, Tell
@@ -22,14 +23,16 @@ from worker.gateway import Gateway
 from worker.gateway.http import http_gateway
 from worker.intake import Intake
 from worker.lanes import LaneLists
-from worker.limits import Limit, turn
+from worker.limits import Limit, poll_turn, post_turn
 from worker.order_fields import Terms
 from worker.polling import Polling
 from worker.settings import Settings
+from worker.store import circuits
 from worker.store.accounts import account_id_of
 from worker.store.callbacks import Owed
+from worker.store.clocks import Longest
 from worker.store.engine import make_engine, make_sessions
-from worker.submission import Submission
+from worker.submission import LEASE_MARGIN, Submission
 from worker.turnstile import Turnstile
 from worker.upkeep import Upkeep
 from worker.webhook import Webhook
@@ -71,7 +74,7 @@ def build(
     redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
     bells = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS) if redis else None
     prefix = settings.redis_key_prefix
-    outside = _Outside(settings, sessions, http_gateway(settings), ring_callbacks)
+    outside = _Outside(settings, sessions, http_gateway(settings), ring_callbacks, stopping)
     posts, polls = _limits(settings, redis, stopping)
     return House(
         settings=settings,
@@ -79,10 +82,12 @@ def build(
         lists=LaneLists(redis, owner=worker, prefix=prefix) if redis else None,
         bell=OneBell(bells, prefix=prefix),
         intake=Intake(sessions, lambda lane: terms(settings, lane), utc_now),
-        submission=outside.submission(worker, turn(posts, stopping) if posts else None),
-        polling=outside.polling(turn(polls, stopping)),
+        submission=outside.submission(worker, post_turn(posts, stopping) if posts else None),
+        polling=outside.polling(poll_turn(polls, stopping)),
         callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random, stopping.is_set),
-        upkeep=Upkeep(sessions, settings.unconfirmed_policy, _retention(settings), utc_now, stopping.is_set),
+        upkeep=Upkeep(
+            sessions, settings.unconfirmed_policy, _retention(settings), utc_now, outside.longest(), stopping.is_set
+        ),
         posting=Turnstile(settings.gateway_connections, stopping),
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
@@ -98,42 +103,65 @@ class _Outside:
     sessions: sessionmaker[Session]
     gateway: Gateway
     ring_callbacks: Callable[[], None]
+    stopping: Event
 
-    def submission(self, worker: str, may_post: Callable[[], bool] | None) -> Submission:
-        with self.sessions.begin() as session:
-            account_id = account_id_of(session, self.settings.gateway_login)
+    def submission(self, worker: str, may_post: Callable[[Callable[[], Lane | None]], bool] | None) -> Submission:
         return Submission(
             sessions=self.sessions,
             gateway=self.gateway,
-            account_id=account_id,
+            account_id=self._account_id(),
             worker=worker,
             batch_max_messages=self.settings.batch_max_messages,
+            connect_timeout=self._connect_timeout,
             call_timeout=self._call_timeout,
+            slow_after=self._slow_after,
             first_poll_after=lambda: ladder(self.settings.poll_ladder_seconds, 0, random.random),
             now=utc_now,
             wait=time.sleep,
             on_owed=self.ring_callbacks,
             turn=may_post,
+            leaving=self.stopping.is_set,
+            give_up_recording_after=timedelta(seconds=self.settings.gateway_read_timeout_seconds),
         )
 
     def polling(self, may_ask: Callable[[], bool]) -> Polling:
         return Polling(
             sessions=self.sessions,
             gateway=self.gateway,
+            account_id=self._account_id(),
             ladder_seconds=self.settings.poll_ladder_seconds,
             give_up_after=timedelta(hours=self.settings.poll_give_up_after_hours),
             call_timeout=self._call_timeout,
+            slow_after=self._slow_after,
             now=utc_now,
             dice=random.random,
             on_owed=self.ring_callbacks,
             turn=may_ask,
         )
 
+    def longest(self) -> Longest:
+        """How far off the rooms' plans can be when they are made."""
+        lease = self._connect_timeout + self._call_timeout + 2 * LEASE_MARGIN
+        poll = 1.1 * timedelta(seconds=max(self.settings.poll_ladder_seconds))
+        probe = lease + max(trouble.ACCOUNT_PAUSE[1], circuits.PAUSE[1])
+        return Longest(lease=lease, poll=poll + lease, callback=1.5 * callbacks.PAUSE[1], probe=probe)
+
+    def _account_id(self) -> int:
+        with self.sessions.begin() as session:
+            return account_id_of(session, self.settings.gateway_login)
+
+    @property
+    def _connect_timeout(self) -> timedelta:
+        return 2 * timedelta(seconds=self.settings.gateway_connect_timeout_seconds)  # a host may have two addresses
+
     @property
     def _call_timeout(self) -> timedelta:
-        # Twice: a host may have two addresses, and the head and the body of an answer may each take their time.
-        settings = self.settings
-        return 2 * timedelta(seconds=settings.gateway_connect_timeout_seconds + settings.gateway_read_timeout_seconds)
+        # Twice: the head and the body of an answer may each take their time.
+        return self._connect_timeout + 2 * timedelta(seconds=self.settings.gateway_read_timeout_seconds)
+
+    @property
+    def _slow_after(self) -> timedelta:
+        return timedelta(seconds=self.settings.gateway_read_timeout_seconds / 2)
 
 
 def make_redis(url: str, *, timeout_seconds: float = REDIS_TIMEOUT_SECONDS) -> Redis:
@@ -156,13 +184,14 @@ def terms(settings: Settings, lane: Lane) -> Terms:
 
 def _limits(settings: Settings, redis: Redis | None, stopping: Event) -> tuple[list[Limit], list[Limit]]:
     prefix = f"{settings.redis_key_prefix}sms:limit:"
-    both = _limit(redis, prefix + "gateway", settings.gateway_requests_per_second, stopping)
+    share = settings.gateway_otp_share
+    both = _limit(redis, prefix + "gateway", settings.gateway_requests_per_second, stopping, otp_share=share)
     polls = _limit(redis, prefix + "polls", settings.poll_requests_per_second, stopping)
     return both, polls + both
 
 
-def _limit(redis: Redis | None, name: str, per_second: float, stopping: Event) -> list[Limit]:
-    return [Limit(redis, name, per_second, stopping)] if per_second else []
+def _limit(redis: Redis | None, name: str, per_second: float, stopping: Event, *, otp_share: float = 0) -> list[Limit]:
+    return [Limit(redis, name, per_second, stopping, otp_share=otp_share)] if per_second else []
 
 
 def _retention(settings: Settings) -> timedelta | None:

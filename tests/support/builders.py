@@ -19,6 +19,7 @@ from worker.intake import Intake
 from worker.order_fields import Terms
 from worker.polling import Polling
 from worker.store.accounts import account_id_of
+from worker.store.clocks import Longest
 from worker.submission import Submission
 from worker.upkeep import Upkeep
 
@@ -26,6 +27,10 @@ NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 TASHKENT = ZoneInfo("Asia/Tashkent")
 MIDDLE = 0.5  #: dice that neither shorten nor lengthen a pause
 Sessions = sessionmaker[Session]
+
+LONGEST = Longest(
+    lease=timedelta(minutes=2), poll=timedelta(minutes=15), callback=timedelta(hours=2), probe=timedelta(minutes=20)
+)
 
 IN_A_BATCH = frozenset({MessageState.POSTING, MessageState.UNCONFIRMED}) | TAKEN
 
@@ -237,7 +242,9 @@ def a_submission(
         "account_id": account_id,
         "worker": "worker@test",
         "batch_max_messages": 50,
+        "connect_timeout": timedelta(seconds=5),
         "call_timeout": timedelta(seconds=35),
+        "slow_after": timedelta(seconds=15),
         "first_poll_after": lambda: timedelta(seconds=5),
         "now": clock,
         "wait": clock.sleep,
@@ -248,9 +255,13 @@ def a_submission(
 
 def a_polling(sessions: Sessions, gateway: Gateway, clock: Clock, **changes: Any) -> Polling:
     """The room where the gateway is asked."""
+    with sessions.begin() as session:
+        account_id = account_id_of(session, "login")
     options: dict[str, Any] = {
         "sessions": sessions,
         "gateway": gateway,
+        "account_id": account_id,
+        "slow_after": timedelta(seconds=15),
         "ladder_seconds": (5, 60, 600),
         "give_up_after": timedelta(hours=48),
         "call_timeout": timedelta(seconds=35),
@@ -269,6 +280,7 @@ def an_upkeep(sessions: Sessions, clock: Callable[[], datetime] | None = None, *
         "policy": lambda _lane: "hold",
         "retention": None,
         "now": clock or Clock(),
+        "longest": LONGEST,
     }
     return Upkeep(**options | changes)
 

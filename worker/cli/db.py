@@ -43,7 +43,8 @@ def check(url: Url = None) -> None:
     url = a_database_url(url) if url else load_database_url()
     with looking_at(url) as engine:
         check_schema(engine)
-    typer.echo(f"The database {without_secrets(url)} is at {schema.needed()}, as it should be.")
+        present = schema.present(engine)
+    typer.echo(f"The database {without_secrets(url)} is at {present}: this release works on it.")
 
 
 @contextmanager

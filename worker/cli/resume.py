@@ -2,17 +2,11 @@
 
 import typer
 
-from worker import upkeep
-from worker.cli.db import looking_at
-from worker.settings import load_settings
-from worker.store.engine import make_sessions
-from worker.store.schema import check_schema
+from worker.cli.person import Who, a_person
 
 
-def resume() -> None:
-    """Let posting go on at once, instead of at the next probe."""
-    settings = load_settings()
-    with looking_at(settings.database_url) as engine:
-        check_schema(engine)
-        resumed = upkeep.resume(make_sessions(engine), settings.gateway_login)
-    typer.echo("Posting goes on." if resumed else "The account was not paused: nothing to do.")
+def resume(who: Who = None) -> None:
+    """Let posting go on at once, instead of at the next probe: after `sms pause`, account trouble, an open circuit."""
+    with a_person(who) as person:
+        resumed = person.resume()
+    typer.echo("Posting goes on." if resumed else "Nothing kept the account from posting: nothing to do.")

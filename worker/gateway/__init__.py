@@ -4,12 +4,13 @@ The protocol speaks of messages and reports, never of HTTP or JSON. ``http`` is 
 tests of rooms; one contract suite holds both to the same behaviour.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from models.lifecycle import MessageState
+from worker.errors import GatewayError, NeverPosted
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,19 @@ class Report:
     sent_at: datetime | None
     delivered_at: datetime | None
     answer: dict[str, Any] = field(default_factory=dict, repr=False)  #: the gateway's words, without the text
+    text: str | None = field(default=None, repr=False)  #: the message's own, as the gateway has it
+    received_at: datetime | None = None  #: when the gateway took the message
 
 
 class Gateway(Protocol):
     """Where messages are posted and asked for. Safe to use from several threads."""
 
-    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None) -> Acceptance:
+    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None, begin: Callable[[], None]) -> Acceptance:
         """Post *messages* (1 to 100, no phone twice) once.
+
+        *begin* is called once the connection stands and right before the first byte of the request is written; never
+        without a connection, and never twice. If it raises, nothing is written: a `GatewayError` comes through as it
+        is, anything else becomes the cause of a `NeverPosted`.
 
         Raises a `GatewayError`; its class says what became of the request. Whatever is not provably one of the other
         classes is `SubmissionUnconfirmed`.
@@ -77,3 +84,13 @@ class Gateway(Protocol):
 
     def reports(self, request_id: str) -> Sequence[Report]:
         """Ask for the messages of one request; rows of strangers may be among them. Raises a `GatewayError`."""
+
+
+def call_or_never_post(begin: Callable[[], None]) -> None:
+    """Call *begin* of `Gateway.submit`; raises only a `GatewayError`, which no library on the way knows or catches."""
+    try:
+        begin()
+    except GatewayError:
+        raise
+    except Exception as error:
+        raise NeverPosted(f"the post could not be begun: {type(error).__name__}") from error

@@ -2,8 +2,9 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -12,6 +13,30 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import SSLError
 from urllib3.util import Retry
 from urllib3.util.ssl_match_hostname import CertificateError
+
+from worker.cutter import CUTTER
+
+#: Called with the socket right before the first byte of a request. urllib3 makes its connections by itself, so nothing
+#: can be handed to them.
+_before_writing: ContextVar[Callable[[Any], None]] = ContextVar("_before_writing")
+
+
+@contextmanager
+def one_request(begin: Callable[[], None], *, longest_seconds: float) -> Iterator[None]:
+    """What surrounds a request of this thread, its answer's body included: it is cut off after *longest_seconds*.
+
+    *begin* is called once the connection stands, right before the first byte; the seconds count from there. What it
+    raises keeps the request from being written, and comes through if urllib3 and requests do not know its class.
+    """
+    with ExitStack() as ending:
+
+        def begin_and_watch(sock: Any) -> None:
+            begin()
+            CUTTER.watch(sock, seconds=longest_seconds)
+            ending.callback(CUTTER.leave, sock)
+
+        ending.callback(_before_writing.reset, _before_writing.set(begin_and_watch))
+        yield
 
 
 class ConnectFailed(Exception):
@@ -28,8 +53,10 @@ class ConnectFailed(Exception):
 class _ConnectsFirst(HTTPConnection):
     # http.client would open a lost connection anew in the middle of a request; a failure then proves nothing.
     auto_open = 0
+    _used = False
 
     def connect(self) -> None:
+        self._used = False
         with before_the_first_byte():
             super().connect()
 
@@ -37,6 +64,24 @@ class _ConnectsFirst(HTTPConnection):
         if self.sock is None:
             self.connect()
         super().putrequest(method, url, skip_host, skip_accept_encoding)
+
+    def endheaders(self, *arguments: Any, **options: Any) -> None:
+        # Up to here the request was only gathered.
+        _before_writing.get()(self.sock)
+        # A new connection may have something to read: the tickets of TLS.
+        if self._used and not self.is_connected:
+            raise ConnectFailed("closed before the first byte")
+        self._used = True
+        super().endheaders(*arguments, **options)
+
+    def _tunnel(self) -> None:
+        # A proxy's answer may trickle, too.
+        sock = self.sock
+        CUTTER.watch(sock, seconds=self.timeout)  # type: ignore[arg-type]  # nobody connects without one
+        try:
+            super()._tunnel()
+        finally:
+            CUTTER.leave(sock)
 
 
 class _ConnectsFirstSecurely(_ConnectsFirst, HTTPSConnection):
@@ -62,9 +107,9 @@ POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class ConnectsFirstAdapter(HTTPAdapter):
-    """Sends over one kept connection, never twice; raises `ConnectFailed` for all that goes wrong before the request.
+    """Sends over one kept connection, never twice, and only within `one_request`.
 
-    Through a SOCKS proxy connecting is not told apart: everything that goes wrong is then some other exception.
+    Raises `ConnectFailed` for all that goes wrong before the request.
     """
 
     def __init__(self) -> None:
@@ -76,8 +121,7 @@ class ConnectsFirstAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = POOLS
+        manager.pool_classes_by_scheme = POOLS
         return manager
 
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:

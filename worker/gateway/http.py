@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import requests
 import structlog
 
-from worker.errors import GatewayError, GatewayUnavailable, ReportsUnavailable, SubmissionUnconfirmed
-from worker.gateway import Acceptance, Gateway, OutgoingSms, Report, replies
-from worker.gateway.connections import ConnectFailed, ConnectsFirstAdapter
+from worker.errors import GatewayError, GatewayUnavailable, ReportsUnavailable, SettingsError, SubmissionUnconfirmed
+from worker.gateway import Acceptance, Gateway, OutgoingSms, Report, call_or_never_post, replies
+from worker.gateway.connections import ConnectFailed, ConnectsFirstAdapter, one_request
 from worker.settings import LOOPBACK, Settings
 
 log = structlog.get_logger()
@@ -44,7 +44,9 @@ class HttpGateway(Gateway):
     ) -> None:
         """At most *connections* posts run at once; one more waits as long as for a connection, then gives up.
 
-        *url* is the vendor's base address without its last slash. *zone* is that of the gateway's dates.
+        *url* is the vendor's base address without its last slash. *zone* is that of the gateway's dates. The read
+        time-out starts anew with every byte; a whole request with its answer takes at most twice that long. Raises
+        `SettingsError` if the environment names a SOCKS proxy for *url*.
         """
         self._url = url.rstrip("/")
         self._credentials = {"login": login, "password": password}
@@ -60,19 +62,19 @@ class HttpGateway(Gateway):
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             log.warning("gateway_in_clear", hint="login, password, phones and texts cross the network unencrypted")
 
-    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None) -> Acceptance:
+    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None, begin: Callable[[], None]) -> Acceptance:
         """Post *messages* once; see `Gateway`."""
         form = self._credentials | ({"nickname": nickname} if nickname else {})
         # With \uXXXX escapes, as the vendor's own sample in PHP writes it.
         form["data"] = json.dumps([{"phone": m.phone, "text": m.text} for m in messages], separators=(",", ":"))
         with self._a_connection():
-            http_status, body = self._post("/", form, cut_off=SubmissionUnconfirmed)
+            http_status, body = self._post("/", form, begin=begin, cut_off=SubmissionUnconfirmed)
         return replies.acceptance_of(messages, http_status, body)
 
     def reports(self, request_id: str) -> Sequence[Report]:
         """Ask for the messages of one request; see `Gateway`."""
         form = self._credentials | {"data": json.dumps([{"request_id": request_id}], separators=(",", ":"))}
-        http_status, body = self._post("/status/", form, cut_off=ReportsUnavailable)
+        http_status, body = self._post("/status/", form, begin=_nothing, cut_off=ReportsUnavailable)
         return replies.reports_of(http_status, body, self._zone)
 
     def close(self) -> None:
@@ -89,11 +91,17 @@ class HttpGateway(Gateway):
         finally:
             self._free.release()
 
-    def _post(self, path: str, form: Mapping[str, str], *, cut_off: type[GatewayError]) -> tuple[int, bytes]:
+    def _post(
+        self, path: str, form: Mapping[str, str], *, begin: Callable[[], None], cut_off: type[GatewayError]
+    ) -> tuple[int, bytes]:
         request = _prepared(self._url + path, form)
         adapter = self._adapter()
+        longest_seconds = 2 * self._timeouts_seconds[1]
         try:
-            return self._exchange(adapter, request)
+            with one_request(lambda: call_or_never_post(begin), longest_seconds=longest_seconds):
+                return self._exchange(adapter, request)
+        except GatewayError:  # from begin, so nothing was written
+            raise
         except ConnectFailed as failure:
             raise GatewayUnavailable(f"no connection to the gateway: {failure.kind}") from failure
         except Exception as error:
@@ -112,12 +120,10 @@ class HttpGateway(Gateway):
         return response.status_code, body
 
     def _body(self, response: requests.Response) -> bytes:
-        # The read time-out starts anew with every byte; this bounds an answer that trickles.
-        give_up_at = self._monotonic() + self._timeouts_seconds[1]
         body = bytearray()
         for chunk in response.iter_content(CHUNK_BYTES):
             body += chunk
-            if self._monotonic() > give_up_at or len(body) > LARGEST_ANSWER_BYTES:
+            if len(body) > LARGEST_ANSWER_BYTES:
                 raise requests.exceptions.ContentDecodingError("an endless answer")
         return bytes(body)
 
@@ -144,13 +150,29 @@ def http_gateway(settings: Settings) -> HttpGateway:
     )
 
 
+def _nothing() -> None:
+    pass
+
+
 def _environment(url: str) -> dict[str, Any]:
     """What the environment says of proxies and of authorities to trust (HTTPS_PROXY, REQUESTS_CA_BUNDLE)."""
     with requests.Session() as session:
         found = session.merge_environment_settings(url, {}, stream=True, verify=True, cert=None)
     # A proxy never stands between this machine and its own sandbox, NO_PROXY or not.
     proxies = {} if urlsplit(url).hostname in LOOPBACK else found["proxies"]
+    _refuse_socks(url, proxies)
     return {"proxies": proxies, "verify": found["verify"], "cert": None}
+
+
+def _refuse_socks(url: str, proxies: Mapping[str, str]) -> None:
+    """With such a proxy nobody could tell whether it was the connection that failed or the post."""
+    scheme = urlsplit(url).scheme
+    variable = scheme if scheme in proxies else "all"
+    if proxies.get(variable, "").lower().startswith("socks"):
+        raise SettingsError(
+            f"{variable.upper()}_PROXY: the gateway cannot be reached through a SOCKS proxy. "
+            "Allowed are http:// and https:// proxies, or none for its host (NO_PROXY)."
+        )
 
 
 def _prepared(url: str, form: Mapping[str, str]) -> requests.PreparedRequest:

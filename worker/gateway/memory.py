@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Literal
 
 from worker.clock import utc_now
-from worker.errors import RequestIdUnknown
-from worker.gateway import Acceptance, AcceptedSms, Gateway, OutgoingSms, RefusedSms, Report
+from worker.errors import GatewayUnavailable, NeverPosted, RequestIdUnknown
+from worker.gateway import Acceptance, AcceptedSms, Gateway, OutgoingSms, RefusedSms, Report, call_or_never_post
 from worker.gateway.replies import WORDS, state_of
 from worker.text import size_of
 
@@ -27,7 +27,7 @@ is_phone = re.compile(r"998[0-9]{9}").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One call of `MemoryGateway.submit`, whatever came of it."""
+    """One call of `MemoryGateway.submit`, whatever came of it, but for one whose `begin` raised."""
 
     messages: tuple[OutgoingSms, ...]
     nickname: str | None
@@ -71,11 +71,14 @@ class MemoryGateway(Gateway):
         self._now = now
         self._lock = threading.RLock()
 
-    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None) -> Acceptance:
+    def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None, begin: Callable[[], None]) -> Acceptance:
         """Come to the next of the answers, or take all that have the form of a phone."""
         with self._lock:
-            self.posted.append(Posted(tuple(messages), nickname))
             answer = next(self._answers, self.accept)
+        if not _is_without_connection(answer):
+            call_or_never_post(begin)
+        with self._lock:
+            self.posted.append(Posted(tuple(messages), nickname))
         if self._during:
             self._during(messages)
         if isinstance(answer, Exception):
@@ -132,6 +135,11 @@ class MemoryGateway(Gateway):
         return acceptance
 
 
+def _is_without_connection(answer: Answer) -> bool:
+    # An HTTP status would prove that there was one.
+    return isinstance(answer, GatewayUnavailable | NeverPosted) and answer.http_status is None
+
+
 def _report(taken: _Taken) -> Report:
     return Report(
         message_id=taken.ids.message_id,
@@ -141,4 +149,6 @@ def _report(taken: _Taken) -> Report:
         billed_parts=size_of(taken.sms.text).parts,
         sent_at=taken.taken_at,
         delivered_at=taken.delivered_at,
+        text=taken.sms.text,
+        received_at=taken.taken_at,
     )

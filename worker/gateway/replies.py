@@ -254,6 +254,8 @@ def _report(row: Row, zone: ZoneInfo) -> Report | None:
         sent_at=instant_of(row.get("date_sent"), zone),
         delivered_at=instant_of(row.get("date_delivered"), zone),
         answer=_answer(row),
+        text=text if isinstance(text := row.get("text"), str) else None,
+        received_at=instant_of(row.get("date_received"), zone),
     )
 
 

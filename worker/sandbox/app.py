@@ -12,8 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.sandbox.faults import Endpoint, Fault, Faults
-from worker.sandbox.vendor import Refused, Vendor, request_error
+from worker.sandbox.faults import Endpoint, Fault, Faults, Strike
+from worker.sandbox.vendor import Refused, Vendor, asked_about, request_error
 
 BASE = "/smsgateway"
 TRANSPORT = "sandbox.transport"  # where in the scope the connection is found
@@ -72,12 +72,15 @@ class GatewayEndpoints:
         self.asked[endpoint] += 1
         fault = self._faults.strike(endpoint)
         if fault and fault.kind == "cut-before":
+            self._faults.strikes.append(Strike(fault.kind, endpoint, ()))
             return NoAnswer(cut=True)
         try:
             body = await request.body()
         except ClientDisconnect:
             return NoAnswer(cut=False)
         form = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        if fault:
+            self._faults.strikes.append(Strike(fault.kind, endpoint, asked_about(form)))
         answer = (fault and _refusal(fault)) or _spoilt(_asked(ask, form, request), fault)
         await asyncio.sleep(self._vendor.config.latency_seconds)
         return answer

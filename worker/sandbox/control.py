@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from worker.sandbox.faults import Fault
+from worker.sandbox.faults import Fault, Strike
 
 TIMEOUT_SECONDS = 30
 
@@ -36,6 +36,10 @@ class SandboxControl:
     def stats(self) -> dict[str, Any]:
         """Counts of requests and messages; `messages_repeated` are phones that got the same text more than once."""
         return dict(self._call("GET", "/stats"))
+
+    def strikes(self) -> list[Strike]:
+        """Every request that a fault has struck since the sandbox began, in order."""
+        return [Strike(**strike) for strike in self._call("GET", "/strikes")]
 
     def faults(self) -> list[Fault]:
         """The faults that are on."""

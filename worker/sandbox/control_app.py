@@ -28,7 +28,7 @@ PAGE = 5_000  #: messages of the journal in one answer, unless asked otherwise
 
 
 class ControlEndpoints:
-    """``/health``, ``/journal``, ``/stats``, ``/faults`` and ``/settings``."""
+    """``/health``, ``/journal``, ``/stats``, ``/strikes``, ``/faults`` and ``/settings``."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class ControlEndpoints:
             Route("/health", self._health),
             Route("/journal", self._read_journal),
             Route("/stats", self._stats),
+            Route("/strikes", self._strikes),
             Route("/faults", self._show_faults, methods=["GET"]),
             Route("/faults", self._put_faults, methods=["PUT"]),
             Route("/faults", self._delete_faults, methods=["DELETE"]),
@@ -71,6 +72,9 @@ class ControlEndpoints:
     async def _stats(self, _: Request) -> Response:
         asked = {f"{endpoint}_requests": number for endpoint, number in self._gateway.asked.items()}
         return JSONResponse(asked | self._journal.stats() | {"faults_struck": dict(self._faults.struck)})
+
+    async def _strikes(self, _: Request) -> Response:
+        return JSONResponse([asdict(strike) for strike in self._faults.strikes])
 
     async def _show_faults(self, _: Request) -> Response:
         return JSONResponse([asdict(fault) for fault in self._faults.on])

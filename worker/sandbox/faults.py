@@ -46,12 +46,22 @@ class Fault:
             raise ValueError("a guilty fault needs a marker")
 
 
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One request that a fault has struck."""
+
+    kind: Kind
+    on: Endpoint
+    about: Sequence[str]  #: the phones of a post, or the request_id of a question; empty where it was not even read
+
+
 class Faults:
-    """The faults that are on, and how often each kind has struck."""
+    """The faults that are on, how often each kind has struck, and whom."""
 
     def __init__(self, dice: Random) -> None:
         self.on: list[Fault] = []
         self.struck: Counter[str] = Counter()
+        self.strikes: list[Strike] = []
         self._dice = dice
 
     def switch(self, faults: Iterable[Fault]) -> None:

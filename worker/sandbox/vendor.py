@@ -195,6 +195,15 @@ def request_error(error_no: int) -> Any:
     return error_body(error_no)
 
 
+def asked_about(form: Mapping[str, str]) -> Sequence[str]:
+    """The phones or request_ids that a form names; none if it cannot be read."""
+    try:
+        rows = _array(form)
+    except Refused:
+        return ()
+    return [str(row.get("phone") or row.get("request_id") or row.get("request_id ") or "") for row in rows]
+
+
 def _array(form: Mapping[str, str]) -> list[dict[str, Any]]:
     try:
         rows = json.loads(form.get("data", ""))

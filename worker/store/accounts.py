@@ -1,14 +1,15 @@
-"""The account: whether it lets us post, and who may probe while it does not."""
+"""The account: whether it and the circuit let us post, and who may probe while they do not."""
 
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models import Account
-from models.lifecycle import AccountState
+from models import Account, Circuit, Decision
+from models.lifecycle import AccountState, CircuitState, Room, Verdict
+from worker.store import circuits
 
 
 class Pause(NamedTuple):
@@ -19,45 +20,93 @@ class Pause(NamedTuple):
     http_status: int | None
 
 
+class Gate(NamedTuple):
+    """What stood in the way of posting when it was looked at."""
+
+    held: bool = False  #: by a person; not even a probe
+    paused: bool = False  #: the account's own trouble
+    open: bool = False  #: the posting circuit
+    failures: int = 0  #: of posts since the last good one
+
+    @property
+    def is_free(self) -> bool:
+        """Whether batches may be posted as usual."""
+        return not (self.held or self.paused or self.open)
+
+
 def account_id_of(session: Session, login: str) -> int:
-    """The row of *login*, made if it is new."""
+    """The row of *login*, made if it is new, with its circuits."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     new = {"login": login, "state": AccountState.ACTIVE, "probes": 0}
     session.execute(dialect.insert(Account).values(new).on_conflict_do_nothing(index_elements=["login"]))
-    return session.scalars(select(Account.id).where(Account.login == login)).one()
+    account_id = session.scalars(select(Account.id).where(Account.login == login)).one()
+    circuits.prepare(session, account_id)
+    return account_id
 
 
-def is_paused(session: Session, account_id: int) -> bool:
-    """Whether only a probe may be posted now."""
-    return session.scalars(select(Account.state).where(Account.id == account_id)).one() == AccountState.PAUSED
+def standing(session: Session, login: str) -> Account | None:
+    """The account of *login*, if a person or its own trouble keeps it from posting."""
+    stands = or_(Account.state == AccountState.PAUSED, Account.held_at.is_not(None))
+    return session.scalars(select(Account).where(Account.login == login, stands)).first()
 
 
-def paused(session: Session, login: str) -> Account | None:
-    """The account of *login*, if it is paused."""
-    return session.scalars(select(Account).where(Account.login == login, Account.state == AccountState.PAUSED)).first()
+def gate_of(session: Session, account_id: int) -> Gate:
+    """What stands in the way of posting now."""
+    columns = (Account.held_at, Account.state, Circuit.state.label("circuit"), Circuit.failures)
+    row = session.execute(select(*columns).join(Circuit, _posting).where(Account.id == account_id)).one()
+    paused, is_open = row.state == AccountState.PAUSED, row.circuit == CircuitState.OPEN
+    return Gate(row.held_at is not None, paused, is_open, row.failures)
 
 
 def lets_post(session: Session, account_id: int, *, now: datetime) -> bool:
     """Whether a message may be posted now, if only as a probe."""
-    posts = or_(Account.state == AccountState.ACTIVE, Account.probe_at <= now)
-    return session.execute(select(Account.id).where(Account.id == account_id, posts)).first() is not None
-
-
-def take_probe(session: Session, account_id: int, *, now: datetime, until: datetime) -> bool:
-    """Whether this caller may post the one probe that is due; no other may before *until*."""
-    taken = session.execute(
-        update(Account)
-        .where(Account.id == account_id, Account.state == AccountState.PAUSED, Account.probe_at <= now)
-        .values(probe_at=until)
-        .returning(Account.id)
+    posts = (
+        Account.held_at.is_(None),
+        or_(Account.state == AccountState.ACTIVE, Account.probe_at <= now),
+        or_(Circuit.state == CircuitState.CLOSED, Circuit.probe_at <= now),
     )
-    return taken.first() is not None
+    found = select(Account.id).join(Circuit, _posting).where(Account.id == account_id, *posts)
+    return session.execute(found).first() is not None
+
+
+def take_probe(session: Session, account_id: int, gate: Gate, *, now: datetime, until: datetime) -> bool:
+    """Whether this caller may post the one probe that is due; no other may before *until*."""
+    if not lets_post(session, account_id, now=now):
+        return False
+    if gate.paused and not _take(session, account_id, now, until):
+        return False
+    taken = not gate.open or circuits.take_probe(session, account_id, Room.POSTING, now=now, until=until)
+    if not taken:
+        _give_back(session, account_id, now)
+    return taken
 
 
 def give_back_probe(session: Session, account_id: int, *, now: datetime) -> None:
     """There was nothing to probe with: the next message may."""
-    paused = (Account.id == account_id, Account.state == AccountState.PAUSED)
-    session.execute(update(Account).where(*paused).values(probe_at=now))
+    _give_back(session, account_id, now)
+    circuits.give_back_probe(session, account_id, Room.POSTING, now=now)
+
+
+def hold(session: Session, account_id: int, *, now: datetime, who: str, reason: str | None) -> bool:
+    """Post nothing until somebody resumes; return False if it was held already."""
+    free = (Account.id == account_id, Account.held_at.is_(None))
+    held = session.execute(update(Account).where(*free).values(held_at=now, held_by=who).returning(Account.id)).first()
+    if held:
+        session.execute(insert(Decision), [_decision(Verdict.PAUSE, now, who, reason)])
+    return held is not None
+
+
+def let_go(session: Session, account_id: int, *, now: datetime, who: str) -> bool:
+    """Post again at once, whatever kept us from it; return False if nothing did."""
+    kept = session.scalars(select(Account).where(Account.id == account_id)).one()
+    before = gate_of(session, account_id)
+    if before.is_free:
+        return False
+    session.execute(insert(Decision), [_decision(Verdict.RESUME, now, who, kept.held_by or kept.reason)])
+    session.execute(update(Account).where(Account.id == account_id).values(held_at=None, held_by=None))
+    resume(session, account_id)
+    circuits.close(session, account_id, Room.POSTING)
+    return True
 
 
 def pause(session: Session, account_id: int, why: Pause, *, now: datetime, probe_at: datetime) -> bool:
@@ -95,3 +144,20 @@ def resume(session: Session, account_id: int) -> bool:
         .returning(Account.id)
     )
     return resumed.first() is not None
+
+
+_posting = and_(Circuit.account_id == Account.id, Circuit.room == Room.POSTING)
+
+
+def _take(session: Session, account_id: int, now: datetime, until: datetime) -> bool:
+    due = (Account.id == account_id, Account.state == AccountState.PAUSED, Account.probe_at <= now)
+    return session.execute(update(Account).where(*due).values(probe_at=until).returning(Account.id)).first() is not None
+
+
+def _give_back(session: Session, account_id: int, now: datetime) -> None:
+    paused = (Account.id == account_id, Account.state == AccountState.PAUSED)
+    session.execute(update(Account).where(*paused).values(probe_at=now))
+
+
+def _decision(what: Verdict, now: datetime, who: str, reason: str | None) -> dict[str, object]:
+    return {"at": now, "who": who, "what": what, "uid": None, "reason": reason}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, tuple_
+from sqlalchemy import Row, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from models import Batch, Message
@@ -24,7 +24,6 @@ class Claimed:
     lane: Lane
     nickname: str | None
     messages: Sequence[OutgoingSms]
-    lease_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,12 @@ class Linger:
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who claims, and until when it is taken to be alive."""
+    """Who claims, by when the post begins or never does, and until when it is then taken to be under way."""
 
     account_id: int
     worker: str
     now: datetime
+    begins_by: datetime
     lease_until: datetime
 
 
@@ -71,14 +71,28 @@ def claim(
         if chosen and drained and (pause := patience(lane, limit - len(chosen), chosen[0].send_at)):
             return Linger(pause)
         if chosen:
-            return _batch(session, claimant, lane, chosen)
+            return into_batch(session, claimant, lane, chosen)
     return None
 
 
-def is_due(session: Session, *, now: datetime, lanes: Sequence[Lane] = tuple(Lane)) -> bool:
-    """Whether any message of *lanes* waits to be posted."""
+def begin(session: Session, batch_id: int, *, now: datetime, lease_until: datetime) -> bool:
+    """Say that the first byte is about to leave; return False if the batch was given up, and nothing may leave.
+
+    Either this is committed first, or upkeep's finding that nothing ever left: never both. Must be committed before the
+    first byte leaves.
+    """
+    untouched = (Batch.id == batch_id, Batch.state == BatchState.POSTING, Batch.begins_by > now)
+    begun = update(Batch).where(*untouched).values(begins_by=None, lease_until=lease_until).returning(Batch.id)
+    return session.execute(begun).first() is not None
+
+
+def best_due(session: Session, *, now: datetime, lanes: Sequence[Lane] = tuple(Lane)) -> Lane | None:
+    """The first of *lanes* that has a message to post, if any has."""
     due = (Message.state == MessageState.QUEUED, Message.send_at <= now)
-    return any(session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first() for lane in lanes)
+    waiting = (
+        lane for lane in lanes if session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first()
+    )
+    return next(waiting, None)
 
 
 def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> tuple[list[Row[Any]], bool]:
@@ -132,7 +146,8 @@ def _expire_others(session: Session, candidates: Sequence[Row[Any]], now: dateti
     return [one for one in candidates if not one.expires_at or one.expires_at > now]
 
 
-def _batch(session: Session, claimant: Claimant, lane: Lane, chosen: list[Row[Any]]) -> Claimed:
+def into_batch(session: Session, claimant: Claimant, lane: Lane, chosen: Sequence[Any]) -> Claimed:
+    """Put these locked messages (1 to 100, of one nickname) into a new batch."""
     batch = {
         "account_id": claimant.account_id,
         "lane": lane,
@@ -141,6 +156,7 @@ def _batch(session: Session, claimant: Claimant, lane: Lane, chosen: list[Row[An
         "size": len(chosen),
         "worker": claimant.worker,
         "created_at": claimant.now,
+        "begins_by": claimant.begins_by,
         "lease_until": claimant.lease_until,
     }
     batch_id = session.scalars(insert(Batch).returning(Batch.id), [batch]).one()
@@ -157,4 +173,4 @@ def _batch(session: Session, claimant: Claimant, lane: Lane, chosen: list[Row[An
     if len(moved) != len(chosen):
         raise RuntimeError("a locked message was moved by somebody else")
     messages = [OutgoingSms(one.id, one.phone, one.text) for one in chosen]
-    return Claimed(batch_id, lane, chosen[0].nickname, messages, claimant.lease_until)
+    return Claimed(batch_id, lane, chosen[0].nickname, messages)

@@ -1,14 +1,14 @@
 """What people and producers decide about a message."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.orm import Session
 
-from models import Message
-from models.lifecycle import MessageState
-from worker.store.moves import move
+from models import Decision, Message
+from models.lifecycle import MessageState, Verdict
+from worker.store.moves import Moved, move
 
 DROPPED = "dropped"
 AT_ONCE = 1_000  # no database takes any number of values in one statement
@@ -23,16 +23,30 @@ def cancel(session: Session, uid: str, *, now: datetime, reason: str) -> tuple[b
     return True, bool(move(session, MessageState.CANCELLED, Message.id == found, now=now, reason=reason))
 
 
-def resend(session: Session, *criteria: ColumnElement[bool], now: datetime, by: str) -> int:
-    """Let unconfirmed messages be posted again, which may make them arrive twice; return how many."""
-    again = {"resends": Message.resends + 1, "resolved_by": by}
-    return len(move(session, MessageState.QUEUED, *criteria, now=now, sources=_UNCONFIRMED, **again))
+def resend(session: Session, *criteria: ColumnElement[bool], now: datetime, who: str, by: str | None = None) -> int:
+    """Let unconfirmed messages be posted again, which may make them arrive twice; return how many.
+
+    *who* stands in the audit; *by* names the decision where that is not the same.
+    """
+    again = {"resends": Message.resends + 1, "resolved_by": by or who}
+    before = _reasons(session, criteria)
+    moved = move(session, MessageState.QUEUED, *criteria, now=now, sources=_UNCONFIRMED, **again)
+    return _audited(session, Verdict.RESEND, moved, before, now=now, who=who)
 
 
-def drop(session: Session, *criteria: ColumnElement[bool], now: datetime, by: str, reason: str = DROPPED) -> int:
-    """Give unconfirmed messages up, which may have arrived all the same; return how many."""
-    given_up = {"reason": reason, "resolved_by": by}
-    return len(move(session, MessageState.FAILED, *criteria, now=now, sources=_UNCONFIRMED, **given_up))
+def drop(
+    session: Session,
+    *criteria: ColumnElement[bool],
+    now: datetime,
+    who: str,
+    by: str | None = None,
+    reason: str = DROPPED,
+) -> int:
+    """Give unconfirmed messages up, which may have arrived all the same; return how many. See `resend`."""
+    given_up = {"reason": reason, "resolved_by": by or who}
+    before = _reasons(session, criteria)
+    moved = move(session, MessageState.FAILED, *criteria, now=now, sources=_UNCONFIRMED, **given_up)
+    return _audited(session, Verdict.DROP, moved, before, now=now, who=who)
 
 
 def resolve(session: Session, uids: Sequence[str], decision: str, *, now: datetime, by: str) -> int:
@@ -43,7 +57,32 @@ def resolve(session: Session, uids: Sequence[str], decision: str, *, now: dateti
     not_yet = Message.resolved_by.is_distinct_from(by)
     decide = resend if decision == "resend" else drop
     slices = (uids[start : start + AT_ONCE] for start in range(0, len(uids), AT_ONCE))
-    return sum(decide(session, Message.uid.in_(some), not_yet, now=now, by=by) for some in slices)
+    return sum(decide(session, Message.uid.in_(some), not_yet, now=now, who=f"order:{by}", by=by) for some in slices)
+
+
+def audit(session: Session, what: Verdict, uids: Mapping[str, str | None], *, now: datetime, who: str) -> None:
+    """Write down a decision about messages; *uids* gives why each of them was in doubt."""
+    rows = [{"at": now, "who": who, "what": what, "uid": uid, "reason": reason} for uid, reason in uids.items()]
+    if rows:
+        session.execute(insert(Decision), rows)
+
+
+def _reasons(session: Session, criteria: tuple[ColumnElement[bool], ...]) -> dict[str, str | None]:
+    unconfirmed = select(Message.uid, Message.reason).where(Message.state == MessageState.UNCONFIRMED, *criteria)
+    return {uid: reason for uid, reason in session.execute(unconfirmed.with_for_update())}  # noqa: C416
+
+
+def _audited(
+    session: Session,
+    what: Verdict,
+    moved: Sequence[Moved],
+    before: Mapping[str, str | None],
+    *,
+    now: datetime,
+    who: str,
+) -> int:
+    audit(session, what, {one.uid: before.get(one.uid) for one in moved}, now=now, who=who)
+    return len(moved)
 
 
 _UNCONFIRMED = frozenset({MessageState.UNCONFIRMED})

@@ -63,6 +63,13 @@ def release_batch(session: Session, batch_id: int, error: GatewayError, *, now: 
     _close(session, batch_id, BatchState.RELEASED, now, **outcome)
 
 
+def release_untouched(session: Session, batch_id: int, reason: str, *, now: datetime) -> int:
+    """Nothing of it ever left: its messages queue again, at their old place. Return how many."""
+    moved = move(session, MessageState.QUEUED, _of(batch_id), now=now, sources=[MessageState.POSTING], posted_at=None)
+    _close(session, batch_id, BatchState.RELEASED, now, reason=reason)
+    return len(moved)
+
+
 def leave_unconfirmed(
     session: Session, batch_id: int, reason: str, *, now: datetime, http_status: int | None = None
 ) -> int:
@@ -80,7 +87,7 @@ def _close(session: Session, batch_id: int, state: BatchState, now: datetime, **
     session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state.in_([BatchState.POSTING, BatchState.UNCONFIRMED]))
-        .values({"state": state, "finished_at": now, "lease_until": None} | NO_TROUBLE | outcome),
+        .values({"state": state, "finished_at": now, "lease_until": None, "begins_by": None} | NO_TROUBLE | outcome),
         execution_options={"synchronize_session": False},
     )
 

@@ -1,12 +1,13 @@
 """Leasing questions to the gateway, and storing what it reports."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
     ColumnClause,
+    ColumnElement,
     Integer,
     Text,
     column,
@@ -24,10 +25,13 @@ from models import Message, Report
 from models.base import BigId, Instant
 from models.lifecycle import MessageState
 from worker.gateway import Report as GatewayReport
+from worker.store import proofs
 from worker.store.moves import move
+from worker.store.proofs import Sibling
 
 ONE_LEASE_AT_A_TIME = 0x534D5350  # two askers that skip each other's rows would share a request_id
 ROWS_PER_REQUEST = 10  # due rows looked at for each request_id wanted; a request may stand for many messages
+OLDEST_SHARE = 4  # one in so many questions is for those due longest, however many younger ones there are
 NO_FINAL_REPORT = "no_final_report"
 
 
@@ -43,6 +47,7 @@ class Asked(NamedTuple):
     billed_parts: int | None
     submitted_at: datetime
     polls: int
+    batch_id: int
 
 
 class Schedule(NamedTuple):
@@ -52,25 +57,62 @@ class Schedule(NamedTuple):
     give_up_after: timedelta
 
 
-def lease_due(session: Session, *, now: datetime, until: datetime, limit: int) -> list[str]:
-    """Take up to *limit* distinct request_ids that are due, oldest first; nobody else asks for them before *until*."""
-    if session.get_bind().dialect.name == "postgresql":
+def lease_due(session: Session, *, now: datetime, until: datetime, limit: int, rungs: int) -> list[str]:
+    """Take up to *limit* distinct request_ids that are due; nobody else asks for them before *until*.
+
+    A quarter of them are those that have been due longest. The others are the youngest: asked least often, of the
+    first *rungs* steps of the ladder. So where more is due than can be asked, codes that somebody waits for are heard
+    of first, and no message waits for ever.
+    """
+    if limit and session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ONE_LEASE_AT_A_TIME})
-    due = session.scalars(
-        select(Message.request_id)
-        .where(Message.state == MessageState.SUBMITTED, Message.next_poll_at <= now)
-        .order_by(Message.next_poll_at)
-        .limit(limit * ROWS_PER_REQUEST)
-    )
-    request_ids = [request_id for request_id in dict.fromkeys(due) if request_id is not None][:limit]
-    if request_ids:
+    longest = _due(session, limit, now) if limit else []
+    if len(longest) > limit:
+        longest = _some(longest, _youngest(session, limit, now, rungs), limit)
+    if longest:
         session.execute(
             update(Message)
-            .where(Message.request_id.in_(request_ids), Message.state == MessageState.SUBMITTED)
+            .where(Message.request_id.in_(longest), Message.state == MessageState.SUBMITTED)
             .values(next_poll_at=until, polls=Message.polls + 1),
             execution_options={"synchronize_session": False},
         )
-    return request_ids
+    return longest
+
+
+def _due(session: Session, limit: int, now: datetime, *criteria: ColumnElement[bool]) -> list[str]:
+    """One request_id more than *limit*, if there are so many; those due longest first."""
+    due = session.scalars(
+        select(Message.request_id)
+        .where(Message.state == MessageState.SUBMITTED, Message.next_poll_at <= now, *criteria)
+        .order_by(Message.next_poll_at)
+        .limit((limit + 1) * ROWS_PER_REQUEST)
+    )
+    return [request_id for request_id in dict.fromkeys(due) if request_id is not None][: limit + 1]
+
+
+def _youngest(session: Session, limit: int, now: datetime, rungs: int) -> list[str]:
+    found: dict[str, None] = {}
+    for polls in range(rungs):
+        if len(found) < limit:
+            found |= dict.fromkeys(_due(session, limit, now, Message.polls == polls))
+    return list(found)
+
+
+def _some(longest: Sequence[str], youngest: Sequence[str], limit: int) -> list[str]:
+    share = max(1, limit // OLDEST_SHARE)
+    return list(dict.fromkeys([*longest[:share], *youngest, *longest]))[:limit]
+
+
+def hand_back(session: Session, request_ids: Collection[str], *, leased_until: datetime, now: datetime) -> None:
+    """These were leased, but nobody asked for them: they are due again, and no question is counted."""
+    if request_ids:
+        leased = (Message.request_id.in_(list(request_ids)), Message.state == MessageState.SUBMITTED)
+        session.execute(
+            update(Message)
+            .where(*leased, Message.next_poll_at == leased_until)
+            .values(next_poll_at=now, polls=Message.polls - 1),
+            execution_options={"synchronize_session": False},
+        )
 
 
 def record_answers(
@@ -91,6 +133,7 @@ def record_answers(
     finished = {one.id for one, report in told if report.state}
     heard = {one.id: report for one, report in told}
     waiting = [one for one in asked if one.state == MessageState.SUBMITTED and one.id not in finished]
+    proofs.confirm(session, {Sibling(one.request_id, one.batch_id) for one in asked}, answers, now=now)
     _give_up(session, [one for one in waiting if _is_too_late(one, schedule, now)], now)
     _postpone(session, [one for one in waiting if not _is_too_late(one, schedule, now)], heard, now, schedule)
 

@@ -1,15 +1,16 @@
 """Finding what a crash left half done, and what time has overtaken."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from models import Batch, Callback, Message, RefusedIntake
+from models import Batch, Callback, Decision, Message, RefusedIntake
 from models.lifecycle import FINAL, BatchState, Lane, MessageState
 from worker.store import decisions
 from worker.store.moves import move
-from worker.store.outcomes import leave_unconfirmed
+from worker.store.outcomes import leave_unconfirmed, release_untouched
 
 AT_ONCE = 1_000  # rows in one transaction: it never holds others up for long
 WORKER_DIED = "worker_died"
@@ -18,15 +19,21 @@ DROPPED_BY_POLICY = "dropped_by_policy"
 LATE_ANSWERS = timedelta(minutes=1)
 
 
+def release_never_begun(session: Session, *, now: datetime) -> int:
+    """Batches that were to begin by now and did not are released: nothing of them left. Return their messages."""
+    dead = _dead(session, Batch.begins_by <= now)
+    return sum(release_untouched(session, batch_id, WORKER_DIED, now=now) for batch_id in dead)
+
+
 def rescue_dead_posts(session: Session, *, now: datetime) -> int:
     """Batches whose lease ran out become unconfirmed, because their post may have arrived; return their messages."""
-    dead = session.scalars(
-        select(Batch.id)
-        .where(Batch.state == BatchState.POSTING, Batch.lease_until < now)
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-    ).all()
+    dead = _dead(session, Batch.begins_by.is_(None), Batch.lease_until < now)
     return sum(leave_unconfirmed(session, batch_id, WORKER_DIED, now=now) for batch_id in dead)
+
+
+def _dead(session: Session, *criteria: ColumnElement[bool]) -> Sequence[int]:
+    left = select(Batch.id).where(Batch.state == BatchState.POSTING, *criteria)
+    return session.scalars(left.limit(AT_ONCE).with_for_update(skip_locked=True)).all()
 
 
 def expire_late(session: Session, *, now: datetime) -> int:
@@ -60,8 +67,8 @@ def apply_policy(session: Session, lane: Lane, policy: str, *, now: datetime, mo
         waiting = waiting.where(Message.resends < most_resends)
     ids = session.scalars(waiting.limit(AT_ONCE)).all()
     if policy == "resend":
-        return decisions.resend(session, Message.id.in_(ids), now=now, by=BY_POLICY)
-    return decisions.drop(session, Message.id.in_(ids), now=now, by=BY_POLICY, reason=DROPPED_BY_POLICY)
+        return decisions.resend(session, Message.id.in_(ids), now=now, who=BY_POLICY)
+    return decisions.drop(session, Message.id.in_(ids), now=now, who=BY_POLICY, reason=DROPPED_BY_POLICY)
 
 
 def delete_old(session: Session, *, before: datetime) -> int:
@@ -87,6 +94,13 @@ def delete_old_callbacks(session: Session, *, before: datetime) -> int:
     return _delete(session, Callback, select(Callback.id).where(*of_refused).order_by(Callback.id).limit(AT_ONCE))
 
 
+def delete_old_decisions(session: Session, *, before: datetime) -> int:
+    """Delete what was decided before *before*; return how many."""
+    return _delete(
+        session, Decision, select(Decision.id).where(Decision.at < before).order_by(Decision.at).limit(AT_ONCE)
+    )
+
+
 def delete_empty_batches(session: Session, *, before: datetime) -> int:
     """Delete batches that ended before *before* and have no message any more; return how many."""
     in_use = exists().where(Message.batch_id == Batch.id)
@@ -94,5 +108,7 @@ def delete_empty_batches(session: Session, *, before: datetime) -> int:
     return _delete(session, Batch, old.limit(AT_ONCE))
 
 
-def _delete(session: Session, table: type[Message | RefusedIntake | Callback | Batch], ids: Select[int]) -> int:
+def _delete(
+    session: Session, table: type[Message | RefusedIntake | Callback | Batch | Decision], ids: Select[int]
+) -> int:
     return len(session.execute(delete(table).where(table.id.in_(ids)).returning(table.id)).all())

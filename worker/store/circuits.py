@@ -1,0 +1,106 @@
+"""The circuits, shared by all workers: whether the gateway is called as usual, or by one probe at a time."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models import Circuit
+from models.lifecycle import CircuitState, Room
+from worker.backoff import backoff
+
+PAUSE = (timedelta(seconds=1), timedelta(minutes=1))  # between probes: the gateway may be well again at any moment
+
+
+class Trouble(NamedTuple):
+    """Why a call of the gateway was no good one."""
+
+    reason: str
+    http_status: int | None = None
+    weight: int = 1  #: how many failures it counts for
+
+
+class Standing(NamedTuple):
+    """A circuit as its caller found it."""
+
+    is_open: bool
+    failures: int
+
+
+def prepare(session: Session, account_id: int) -> None:
+    """Make the circuits of an account that is new."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    new = {"account_id": account_id, "state": CircuitState.CLOSED, "failures": 0, "probes": 0}
+    rows = [new | {"room": room} for room in Room]
+    session.execute(dialect.insert(Circuit).on_conflict_do_nothing(index_elements=["account_id", "room"]), rows)
+
+
+def standing(session: Session, account_id: int, room: Room) -> Standing:
+    """How the circuit stands now."""
+    row = session.execute(select(Circuit.state, Circuit.failures).where(*_this(account_id, room))).one()
+    return Standing(row.state == CircuitState.OPEN, row.failures)
+
+
+def take_probe(session: Session, account_id: int, room: Room, *, now: datetime, until: datetime) -> bool:
+    """Whether this caller may make the one probe that is due; no other may before *until*."""
+    due = (*_this(account_id, room), Circuit.state == CircuitState.OPEN, Circuit.probe_at <= now)
+    return (
+        session.execute(update(Circuit).where(*due).values(probe_at=until).returning(Circuit.room)).first() is not None
+    )
+
+
+def give_back_probe(session: Session, account_id: int, room: Room, *, now: datetime) -> None:
+    """There was nothing to probe with: the next caller may."""
+    session.execute(
+        update(Circuit).where(*_this(account_id, room), Circuit.state == CircuitState.OPEN).values(probe_at=now)
+    )
+
+
+def close(session: Session, account_id: int, room: Room) -> bool:
+    """A call went well; return whether the circuit had been open."""
+    before = standing(session, account_id, room)
+    if not before.is_open and not before.failures:
+        return False  # as nearly always: no row is written for each good call
+    well = {"state": CircuitState.CLOSED, "failures": 0, "probes": 0}
+    nothing = {"reason": None, "http_status": None, "opened_at": None, "probe_at": None}
+    session.execute(update(Circuit).where(*_this(account_id, room)).values(well | nothing))
+    return before.is_open
+
+
+def fail(
+    session: Session, account_id: int, room: Room, trouble: Trouble, *, most: int, probing: bool, now: datetime
+) -> bool:
+    """A call went wrong; with *most* failures in a row the circuit opens. Return whether this call opened it.
+
+    A probe that failed puts off the next one; a call that was under way when the circuit opened changes nothing.
+    """
+    this = (*_this(account_id, room), Circuit.state == CircuitState.CLOSED)
+    said: dict[str, Any] = {"reason": trouble.reason, "http_status": trouble.http_status}
+    if probing:
+        _put_off(session, account_id, room, said, now)
+        return False
+    counted = session.execute(
+        update(Circuit)
+        .where(*this)
+        .values(said | {"failures": Circuit.failures + trouble.weight})
+        .returning(Circuit.failures)
+    ).first()
+    if counted is None or counted.failures < most:
+        return False
+    opened = {"state": CircuitState.OPEN, "opened_at": now, "probe_at": now + PAUSE[0], "probes": 0}
+    session.execute(update(Circuit).where(*this).values(opened))
+    return True
+
+
+def _put_off(session: Session, account_id: int, room: Room, said: dict[str, Any], now: datetime) -> None:
+    this = (*_this(account_id, room), Circuit.state == CircuitState.OPEN)
+    failed = session.scalars(select(Circuit.probes).where(*this)).first()
+    if failed is not None:
+        pause = backoff(failed + 2, base=PAUSE[0], ceiling=PAUSE[1])
+        session.execute(update(Circuit).where(*this).values(said | {"probe_at": now + pause, "probes": failed + 1}))
+
+
+def _this(account_id: int, room: Room) -> tuple[ColumnElement[bool], ...]:
+    return Circuit.account_id == account_id, Circuit.room == room

@@ -1,0 +1,89 @@
+"""What nobody knows to have been taken or not: looking at it, and choosing what to decide about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from models import Batch, Message
+from models.lifecycle import Lane, MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which of the unconfirmed messages are meant: those that meet all that is given."""
+
+    uids: Sequence[str] = ()
+    batch_id: int | None = None
+    lane: Lane | None = None
+    producer: str | None = None
+    reason: str | None = None
+    posted_since: datetime | None = None
+    posted_until: datetime | None = None
+
+    def criteria(self) -> list[ColumnElement[bool]]:
+        """The same for a WHERE."""
+        given = (
+            (self.uids, Message.uid.in_(self.uids)),
+            (self.batch_id, Message.batch_id == self.batch_id),
+            (self.lane, Message.lane == self.lane),
+            (self.producer, Message.producer == self.producer),
+            (self.reason, Message.reason == self.reason),
+            (self.posted_since, Message.posted_at >= self.posted_since),
+            (self.posted_until, Message.posted_at < self.posted_until),
+        )
+        return [Message.state == MessageState.UNCONFIRMED, *(criterion for value, criterion in given if value)]
+
+
+class Unconfirmed(NamedTuple):
+    """One message in doubt, with all that is known about its post."""
+
+    id: int
+    uid: str
+    lane: str
+    producer: str
+    key: str | None
+    phone: str
+    text: str
+    posted_at: datetime
+    unconfirmed_at: datetime
+    batch_id: int
+    batch_size: int
+    worker: str
+    reason: str | None
+    http_status: int | None
+    attempts: int
+    resends: int
+
+
+def listed(session: Session, chosen: Chosen, *, after_id: int = 0, limit: int = 100) -> list[Unconfirmed]:
+    """Up to *limit* of them behind *after_id*, in the order of their ids."""
+    names = ("id", "uid", "lane", "producer", "key", "phone", "text", "posted_at")
+    columns = (
+        *(getattr(Message, name) for name in names),
+        Batch.finished_at,
+        Batch.id,
+        Batch.size,
+        Batch.worker,
+        Message.reason,
+        Batch.http_status,
+        Message.attempts,
+        Message.resends,
+    )
+    found = (
+        select(*columns)
+        .join(Batch, Message.batch_id == Batch.id)
+        .where(*chosen.criteria(), Message.id > after_id)
+        .order_by(Message.id)
+        .limit(limit)
+    )
+    return [Unconfirmed(*row) for row in session.execute(found)]
+
+
+def ids(session: Session, chosen: Chosen, *, after_id: int, limit: int) -> Sequence[int]:
+    """The ids alone."""
+    found = select(Message.id).where(*chosen.criteria(), Message.id > after_id).order_by(Message.id).limit(limit)
+    return session.scalars(found).all()
