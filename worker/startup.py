@@ -1,5 +1,6 @@
 """What a worker checks before it starts, and what it does beside running tasks."""
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -12,13 +13,15 @@ from worker import people, tasks
 from worker.celery import LANES, app, settings
 from worker.errors import SchemaMismatch
 from worker.lanes import LaneLists
+from worker.names import WorkerName
 from worker.store.engine import make_engine
 from worker.store.schema import check_schema
 from worker.takers import Takers
-from worker.wiring import House
+from worker.wiring import House, make_redis
 
 log = structlog.get_logger()
 
+NAME_TIMEOUT_SECONDS = 2
 GREEN_POOLS = ("gevent", "eventlet")
 
 
@@ -34,15 +37,23 @@ class IntakeStep(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         self._takers: Takers | None = None
+        self._name: WorkerName | None = None
         super().__init__(worker, **options)
 
-    def start(self, worker: Any) -> None:  # noqa: ARG002
+    def start(self, worker: Any) -> None:
         """Start the threads, where the broker is Redis."""
         rooms = tasks.house()
         self._tell_of_pause(rooms)
         if rooms.lists:
             self._warn_of_redis(rooms.lists)
-            self._takers = Takers(rooms.lists, rooms.intake, ring=tasks.ring_submission, stopping=rooms.stopping)
+            self._name = a_name(worker.hostname)
+            self._takers = Takers(
+                rooms.lists,
+                rooms.intake,
+                ring=tasks.ring_submission,
+                stopping=rooms.stopping,
+                beat=self._name.keep,
+            )
             self._takers.start()
 
     def _tell_of_pause(self, rooms: House) -> None:
@@ -63,6 +74,10 @@ class IntakeStep(bootsteps.StartStopStep):
         if self._takers:
             self._takers.stop()
             self._takers = None
+        if self._name:
+            with suppress(RedisError):
+                self._name.leave()
+            self._name = None
 
     terminate = stop
 
@@ -74,7 +89,7 @@ app.steps["worker"].add(IntakeStep)
 def _check(sender: str, options: dict[str, Any], **_: Any) -> None:
     """Refuse to start, in one line, where starting would break a promise."""
     tasks.name_this_worker(sender)
-    complaint = _of_queues(options.get("queues")) or _of_pool(options) or _of_database()
+    complaint = _of_queues(options.get("queues")) or _of_pool(options) or _of_database() or _of_name(sender)
     if complaint:
         raise SystemExit(complaint)
 
@@ -107,6 +122,23 @@ def _of_pool(options: dict[str, Any]) -> str | None:
             "-P gevent and -P eventlet never restore unacknowledged messages: use -P threads (the default) or prefork."
         )
     return None
+
+
+def a_name(node: str) -> WorkerName:
+    """The hold on a worker's name; it must not keep a start waiting for a Redis that is away."""
+    redis = make_redis(settings.redis_url, timeout_seconds=NAME_TIMEOUT_SECONDS)
+    return WorkerName(redis, node, prefix=settings.redis_key_prefix)
+
+
+def _of_name(node: str) -> str | None:
+    if not settings.broker_is_redis:
+        return None
+    try:
+        free = a_name(node).claim()
+    except RedisError:
+        return None  # the worker waits for its broker anyway
+    taken = f"-n {node}: a worker of that name is running already. Give each one a name of its own, such as -n sms2@%h."
+    return None if free else taken
 
 
 def _of_database() -> str | None:

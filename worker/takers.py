@@ -1,5 +1,6 @@
 """Threads that carry orders from the lanes' lists into the table, with no pool slot used."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Event, Thread
@@ -26,11 +27,21 @@ STOP_SECONDS = 15.0
 class Takers:
     """One thread for each lane, and one that shows they are alive and looks for takers that are not."""
 
-    def __init__(self, lists: LaneLists, intake: Intake, *, ring: Callable[[], None], stopping: Event) -> None:
+    def __init__(
+        self,
+        lists: LaneLists,
+        intake: Intake,
+        *,
+        ring: Callable[[], None],
+        stopping: Event,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """*ring* is called for what was stored, *beat* with every heartbeat."""
         self._lists = lists
         self._intake = intake
         self._ring = ring
         self._stopping = stopping
+        self._beat_too = beat
         steps: list[tuple[str, Callable[[], None]]] = [("heartbeat", self._beat)]
         steps += [(f"lane {lane}", lambda lane=lane: self._take(lane)) for lane in Lane]  # type: ignore[misc]
         self._threads = [Thread(target=self._repeat, args=step, name=step[0], daemon=True) for step in steps]
@@ -43,8 +54,9 @@ class Takers:
     def stop(self) -> None:
         """Stop, and put back what is not stored yet."""
         self._stopping.set()
+        give_up_at = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(STOP_SECONDS)
+            thread.join(max(0.0, give_up_at - time.monotonic()))
         try:
             self._lists.leave()
         except RedisError:
@@ -76,6 +88,7 @@ class Takers:
 
     def _beat(self) -> None:
         self._lists.beat()
+        self._beat_too()
         if adopted := self._lists.adopt():
             log.warning("orders_put_back", orders=adopted, because="their taker is gone")
         self._stopping.wait(HEARTBEAT_SECONDS)

@@ -22,7 +22,12 @@ KILLS = 6
 def let_leases_run_out(house: System) -> None:
     """As if the dead workers' leases were over; waiting for it would only be slower."""
     with house.engine.begin() as connection:
-        connection.execute(text("UPDATE batches SET lease_until = created_at WHERE state = 'posting'"))
+        connection.execute(
+            text(
+                "UPDATE batches SET lease_until = created_at, begins_by = CASE WHEN begins_by IS NULL THEN NULL "
+                "ELSE created_at END WHERE state = 'posting'"
+            )
+        )
         connection.execute(text("UPDATE messages SET next_poll_at = submitted_at WHERE state = 'submitted'"))
 
 
@@ -98,11 +103,12 @@ def test_each_fault_of_the_gateway_has_its_one_outcome(house: System, fault: Fau
     house.beat()
 
     house.send("998901234567")
-    worker.wait_until_logged("account_paused")
+    worker.wait_until_logged("account_paused" if fault.kind in {"forbidden", "error"} else "circuit_opened")
     house.wait_for_states(**{after: 1})
     house.control.clear_faults()
     with house.engine.begin() as connection:
         connection.execute(text("UPDATE accounts SET probe_at = paused_at WHERE state = 'paused'"))
+        connection.execute(text("UPDATE circuits SET probe_at = opened_at WHERE state = 'open'"))
     house.send("998907654321")
     wait_for(lambda: house.rows("SELECT state FROM messages WHERE phone = '998907654321'") == [("delivered",)])
 
@@ -188,7 +194,7 @@ def test_no_log_line_holds_a_text_a_phone_or_a_password(house: System) -> None:
     house.producer.send_task("sms.sweep", args=[phone, words], queue="sms.upkeep")
     wait_for(lambda: len(house.rows("SELECT id FROM refused_intakes")) == 3)
     wait_for(lambda: sum(house.states().values()) == 1)
-    worker.wait_until_logged("account_paused")
+    worker.wait_until_logged("circuit_opened")
     house.stop()
 
     logs = worker.log.read_text() + (house.folder / "beat.log").read_text()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import redis
 from sqlalchemy import text
 from system import System, phones
 
@@ -85,10 +86,32 @@ def test_a_wrong_path_at_the_gateway_loses_nothing(house: System) -> None:
     house.beat()
 
     house.send("998901234567")
-    wrong.wait_until_logged("account_paused")
+    wrong.wait_until_logged("circuit_opened")
 
     house.wait_for_states(queued=1)
     assert house.posted() == {}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_second_worker_of_the_same_name_is_refused(house: System) -> None:
+    house.worker(name="twin")
+
+    line = refusal_of(house, "-n", "twin@test")
+
+    assert line.startswith("-n twin@test: a worker of that name is running already.")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_was_killed_can_be_started_again_under_its_name_at_once(house: System) -> None:
+    killed = house.worker(name="phoenix")
+    killed.kill()
+    with redis.Redis.from_url(house.env["SMS_REDIS_URL"]) as server:
+        held = server.get("sms:worker:phoenix@test")
+
+    again = house.worker(name="phoenix")
+
+    assert held, "the name was free already: this shows nothing"
+    assert again.is_alive()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

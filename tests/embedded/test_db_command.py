@@ -47,7 +47,7 @@ def test_a_migrated_database_passes_the_check(database_url: str) -> None:
     checked = CliRunner().invoke(db, ["check", "--url", database_url])
 
     assert checked.exit_code == 0
-    assert checked.output.endswith("as it should be.\n")
+    assert checked.output.endswith("this release works on it.\n")
 
 
 def test_an_empty_database_fails_the_check_with_what_to_run(tmp_path: Path) -> None:

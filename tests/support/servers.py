@@ -159,6 +159,12 @@ class WorkerProcess:
         logged = lambda: words.encode() in self.log.read_bytes()[after:]  # noqa: E731
         processes.wait_until_ready(self._process, logged, seconds=seconds, log=self.log)
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: negative is the signal that killed it; None while it runs."""
+        assert self._process, "not started"
+        return self._process.poll()
+
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
