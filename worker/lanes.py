@@ -161,6 +161,11 @@ class LaneLists:
         owners = cast("set[bytes]", self._redis.smembers(self._owners)) - {self._owner.encode()}
         return any(self._redis.exists(f"{self._inflight_of(owner.decode())}:{lane}") for owner in owners)
 
+    def alive(self) -> list[str]:
+        """The processes that have shown within the last `DEAD_AFTER_SECONDS` that they run."""
+        owners = sorted(owner.decode() for owner in cast("set[bytes]", self._redis.smembers(self._owners)))
+        return [owner for owner in owners if self._redis.exists(self._alive(owner))]
+
     def queue(self, lane: Lane) -> str:
         """The list that Kombu pushes to."""
         return f"{self._prefix}sms.{lane}"

@@ -3,13 +3,14 @@
 What a `Limit` guarantees to all who share its name on one Redis:
 
 - Spacing: any two turns, whoever takes them, are at least one interval (``1 / per_second``) apart on Redis' own clock,
-  because the hosts' clocks differ. No burst, not even after a long rest. When Redis forgets all, one turn may come early.
-- Rank: nobody takes a turn that somebody of an earlier rank waits for, and may have. So an OTP waits at most one interval
-  for each OTP that waits with it. Within a rank there is no order. Who asks again later than `GRACE_SECONDS` after its
-  wait has lost its place till then; by as much, at most, does a waiter that died hold up later ranks.
-- A reserved share: in any t seconds the posts that are not OTP have at most ``(1 - otp_share) * (t * per_second + 1)
-  + 1`` turns. The others are for OTP, and what OTP leaves of them for polls: bulk never starves polls. But OTP that fills
-  the whole limit holds up everything else, and where no share is reserved other posts hold up polls so.
+  because the hosts' clocks differ. No burst, not even after a long rest. When Redis forgets all, one turn may be early.
+- Rank: nobody takes a turn that somebody of an earlier rank waits for, and may have. So an OTP waits at most one
+  interval for each OTP that waits with it. Within a rank there is no order. Who asks again later than `GRACE_SECONDS`
+  after its wait has lost its place till then; so long, at most, does a waiter that died hold up later ranks.
+- A reserved share: posts that are not OTP go only as long as all posts, OTP too, use no more than ``1 - otp_share`` of
+  the rate: in any t seconds they have at most ``(1 - otp_share) * (t * per_second + 1) + 1`` turns. The others are for
+  OTP beyond that, and for polls: bulk never starves polls. But OTP that fills the whole limit holds up everything, and
+  where no share is reserved other posts do the same to polls.
 
 While Redis is away, a limit of the same rate, with the same ranks and share, stands in within each process: each then
 has the whole rate to itself.
@@ -45,12 +46,8 @@ class Rank(IntEnum):
     POLL = 3
 
 
-CAPPED = frozenset({Rank.NORMAL, Rank.BULK})  #: the posts that leave OTP its share
-SUFFIXES = {
-    Rank.OTP: ":otp",
-    Rank.NORMAL: ":normal",
-    Rank.BULK: ":bulk",
-}  #: of the keys where those who wait are marked
+CAPPED = frozenset({Rank.NORMAL, Rank.BULK})  #: the posts that stop at the posts' ceiling, and leave the share free
+MARKS = (":otp", ":normal", ":bulk")  #: suffixes of the keys where those of a rank who wait are marked
 
 
 def rank_of(lane: Lane) -> Rank:
@@ -77,20 +74,20 @@ class Rate:
         return 1 / self.per_second
 
     @property
-    def capped_seconds(self) -> float:
-        """Between two turns of posts that are not OTP, on average."""
+    def post_seconds(self) -> float:
+        """Between two posts on average, at the posts' ceiling."""
         return self.interval_seconds / (1 - self.otp_share)
 
 
-# GCRA twice: one for everybody, without a burst, and one for the capped posts, which may catch up on a turn that others
-# took from them, or they would not get all that is theirs. Returns the microseconds to wait; 0 means granted.
+# GCRA twice: one for everybody, without a burst, and one that counts the posts. There, one turn that came too late or
+# too early is made up for, or they would have less or more than is theirs. Returns microseconds to wait; 0 is granted.
 # `LocalTurns` says the same in Python.
 # ZREM comes first for one more reason: a full Redis refuses what needs memory only as the first write of a script.
 ASK = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local waiter, rank, capped = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local interval, capped_interval = tonumber(ARGV[4]), tonumber(ARGV[5])
+local interval, post_interval = tonumber(ARGV[4]), tonumber(ARGV[5])
 local longest, grace = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local function set(key, at, farthest)
@@ -111,12 +108,12 @@ for i = 3, #KEYS do
 end
 if not rank then return 0 end
 
-local next, capped_next = get(KEYS[1], interval), get(KEYS[2], capped_interval)
-local ready = capped and math.max(next, capped_next) or next
+local next, next_post = get(KEYS[1], interval), get(KEYS[2], interval + post_interval)
+local ready = capped and math.max(next, next_post) or next
 if ready <= now then
   for earlier = 0, rank - 1 do
-    -- Capped posts that may not go yet hold nobody back.
-    if (earlier == 0 or capped_next <= now) and redis.call('ZCARD', KEYS[3 + earlier]) > 0 then
+    -- Posts that may not go yet hold nobody back.
+    if (earlier == 0 or next_post <= now) and redis.call('ZCARD', KEYS[3 + earlier]) > 0 then
       ready = now + math.min(interval, grace)
     end
   end
@@ -131,7 +128,10 @@ if ready > now then
   return wait
 end
 set(KEYS[1], now + interval, interval)
-if capped then set(KEYS[2], math.max(capped_next, now - interval) + capped_interval, capped_interval) end
+if KEYS[3 + rank] then
+  local due = math.min(math.max(next_post, now - interval), now + interval)
+  set(KEYS[2], due + post_interval, interval + post_interval)
+end
 return 0
 """
 
@@ -141,8 +141,8 @@ class RedisTurns:
 
     def __init__(self, redis: Redis, name: str, rate: Rate) -> None:
         self._script = redis.register_script(ASK)
-        self._keys = [name, name + ":capped", *(name + suffix for suffix in SUFFIXES.values())]
-        seconds = (rate.interval_seconds, rate.capped_seconds, rate.longest_wait_seconds, rate.grace_seconds)
+        self._keys = [name, name + ":posts", *(name + suffix for suffix in MARKS)]
+        seconds = (rate.interval_seconds, rate.post_seconds, rate.longest_wait_seconds, rate.grace_seconds)
         self._microseconds = [round(each * 1e6) for each in seconds]
 
     def ask(self, waiter: str, rank: Rank | None) -> float:
@@ -162,7 +162,7 @@ class LocalTurns:
         self._rate = rate
         self._monotonic = monotonic
         self._lock = Lock()
-        self._next = self._capped_next = float("-inf")
+        self._next = self._next_post = float("-inf")
         self._waiting: dict[str, tuple[Rank, float]] = {}
 
     def ask(self, waiter: str, rank: Rank | None) -> float:
@@ -180,19 +180,19 @@ class LocalTurns:
             return 0.0
 
     def _ready_at(self, rank: Rank, now: float) -> float:
-        ready = max(self._next, self._capped_next) if rank in CAPPED else self._next
+        ready = max(self._next, self._next_post) if rank in CAPPED else self._next
         if ready <= now and any(mark < rank and self._may_go(mark, now) for mark, _ in self._waiting.values()):
             return now + min(self._rate.interval_seconds, self._rate.grace_seconds)
         return ready
 
     def _may_go(self, earlier: Rank, now: float) -> bool:
-        return earlier not in CAPPED or self._capped_next <= now
+        return earlier not in CAPPED or self._next_post <= now
 
     def _take(self, rank: Rank, now: float) -> None:
         self._next = now + self._rate.interval_seconds
-        if rank in CAPPED:
-            late = max(self._capped_next, now - self._rate.interval_seconds)
-            self._capped_next = late + self._rate.capped_seconds
+        if rank < Rank.POLL:
+            interval = self._rate.interval_seconds
+            self._next_post = min(max(self._next_post, now - interval), now + interval) + self._rate.post_seconds
 
 
 class Limit:
@@ -291,13 +291,17 @@ def post_turn(limits: Sequence[Limit], stopping: Event) -> Callable[[Callable[[]
     return wait
 
 
-def poll_turn(limits: Sequence[Limit], stopping: Event) -> Callable[[], bool]:
-    """Wait for a question's turn at each of *limits*; False if the worker is to stop first."""
-    return lambda: _turn(limits, lambda: Rank.POLL, stopping)
+def poll_turn(limits: Sequence[Limit], stopping: Event) -> Callable[..., bool]:
+    """Wait for a question's turn at each of *limits*, as long as the caller's argument says that it is wanted.
+
+    False if it is not any more, or if the worker is to stop first.
+    """
+
+    def wait(wanted: Callable[[], bool] = lambda: True) -> bool:
+        return _turn(limits, lambda: Rank.POLL if wanted() else None, stopping)
+
+    return wait
 
 
 def _turn(limits: Sequence[Limit], rank: Callable[[], Rank | None], stopping: Event) -> bool:
     return all(limit.wait(rank) for limit in limits) and not stopping.is_set()
-
-
-turn = poll_turn

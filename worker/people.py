@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from redis.exceptions import RedisError
+from sqlalchemy import tuple_
 from sqlalchemy.orm import Session, sessionmaker
 
 from models import Account, Message
@@ -11,7 +13,8 @@ from models.lifecycle import Verdict
 from worker.errors import SmsError
 from worker.store import accounts, decisions, recovery, unconfirmed
 from worker.store.engine import reading
-from worker.store.unconfirmed import Chosen, Unconfirmed
+from worker.store.unconfirmed import Chosen, Post, Unconfirmed
+from worker.watermark import Watermark
 
 AT_ONCE = 500  # messages in one transaction: a worker never waits long for it
 
@@ -28,6 +31,7 @@ class Person:
     login: str  #: of the vendor's account
     who: str
     now: Callable[[], datetime]
+    watermark: Watermark | None = None  #: None where there is no Redis to keep it
 
     def unconfirmed(self, chosen: Chosen) -> Iterator[Unconfirmed]:
         """All that is in doubt and meets *chosen*, in the order it was stored."""
@@ -45,14 +49,10 @@ class Person:
 
         Whatever becomes unconfirmed meanwhile, or anew, is left alone.
         """
-        last = moved = 0
-        while True:
-            with self.sessions.begin() as session:
-                ids = unconfirmed.ids(session, chosen, after_id=last, limit=AT_ONCE)
-                moved += self._decide(session, verdict, ids) if ids else 0
-            if len(ids) < AT_ONCE:
-                return moved
-            last = ids[-1]
+        with reading(self.sessions) as session:
+            found = unconfirmed.posts(session, chosen)
+        slices = (found[start : start + AT_ONCE] for start in range(0, len(found), AT_ONCE))
+        return sum(self._decide(verdict, some) for some in slices)
 
     def pause(self, reason: str | None = None) -> bool:
         """Let nothing be posted, by any worker, until somebody resumes; return False if it was so already."""
@@ -78,17 +78,34 @@ class Person:
             if newer.messages and not leave_newer:
                 raise NewerMessages(
                     f"{newer.messages} messages that wait to be posted were stored after {since.isoformat()}, the last "
-                    f"at {newer.newest_at}: if the backup was made later, say so with --since; if workers have run since "
-                    "the restore, --leave-newer leaves these as they are. Nothing was changed."
+                    f"at {newer.newest_at}: if the backup was made later, say so with --since; if workers have run "
+                    "since the restore, --leave-newer leaves these as they are. Nothing was changed."
                 )
-            doubtful = recovery.doubt_posting(session, now=self.now(), who=self.who)
+            doubtful = recovery.doubt_posting(session, since=since, now=self.now(), who=self.who)
         while found := self._doubt_queued(account_id, since):
             doubtful += found
+        self._begin_anew()
         return doubtful
 
-    def _decide(self, session: Session, verdict: Verdict, ids: Sequence[int]) -> int:
+    def _begin_anew(self) -> None:
+        """Let workers start on this database again."""
+        if self.watermark is None:
+            return
+        with reading(self.sessions) as session:
+            last = recovery.last_batch(session)
+        try:
+            self.watermark.begin_anew(last)
+        except RedisError as error:
+            raise SmsError(
+                f"What may have been posted is in doubt now, but Redis does not answer ({type(error).__name__}), and "
+                "until it knows of this workers refuse to start: run the same again once it is there."
+            ) from None
+
+    def _decide(self, verdict: Verdict, some: Sequence[Post]) -> int:
         decide = {Verdict.RESEND: decisions.resend, Verdict.DROP: decisions.drop}[verdict]
-        return decide(session, Message.id.in_(ids), now=self.now(), who=self.who)
+        these = tuple_(Message.id, Message.batch_id).in_(some)
+        with self.sessions.begin() as session:
+            return decide(session, these, now=self.now(), who=self.who)
 
     def _doubt_queued(self, account_id: int, since: datetime) -> int:
         with self.sessions.begin() as session:

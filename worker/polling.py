@@ -1,7 +1,7 @@
 """Asking the gateway what became of the messages it took."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -28,7 +28,7 @@ LEASE_MARGIN = timedelta(seconds=15)  # questions that were not asked by then wa
 class Lease:
     """The questions that this worker alone asks for a while."""
 
-    request_ids: Sequence[str]
+    request_ids: Mapping[str, datetime]  #: in the order to ask in, each with the instant since when it has been due
     last_start: datetime  #: no question begins later
     until: datetime
     found: Standing  #: the circuit, before
@@ -57,7 +57,8 @@ class Polling:
     now: Callable[[], datetime]
     dice: Dice
     on_owed: Callable[[], None]  #: called after a commit that owes callbacks
-    turn: Callable[[], bool]  #: waits for the next question's turn; False when the worker is to stop
+    #: waits for the next question's turn while its argument says that it is wanted; False if it is not, or on leaving
+    turn: Callable[[Callable[[], bool]], bool]
 
     def ask_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
         """Ask for some request_ids that are due; return False when none is.
@@ -70,12 +71,10 @@ class Polling:
             on_full()
         asked = self._ask_all(lease)
         if lease.request_ids:
-            now = self.now()
+            now, left = self.now(), lease.request_ids.keys() - asked.answers.keys()
             with self.sessions.begin() as session:
                 polls.record_answers(session, asked.answers, now=now, schedule=self._schedule())
-                polls.hand_back(
-                    session, set(lease.request_ids) - asked.answers.keys(), leased_until=lease.until, now=now
-                )
+                polls.hand_back(session, {one: lease.request_ids[one] for one in left}, leased_until=lease.until)
                 self._judge(session, lease, asked, now)
             if session.info.get(OWED):
                 self.on_owed()
@@ -91,16 +90,22 @@ class Polling:
             if found.is_open:
                 probe = circuits.take_probe(session, self.account_id, Room.POLLING, now=now, until=until)
                 limit = 1 if probe else 0
-            ids = polls.lease_due(session, now=now, until=until, limit=limit, rungs=len(self.ladder_seconds))
-            if limit == 1 and not ids:
+            rungs = len(self.ladder_seconds)
+            due = polls.lease_due(session, now=now, until=until, limit=limit, rungs=rungs, dice=self.dice)
+            if limit == 1 and not due:
                 circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
-            return Lease(ids, last_start, until, found)
+            return Lease(due, last_start, until, found)
 
     def _ask_all(self, lease: Lease) -> Asked:
         """One question after another, as long as each is sure to end within the lease, and the gateway answers."""
         asked = Asked()
+
+        def in_time() -> bool:
+            return self.now() < lease.last_start
+
         for request_id in lease.request_ids:
-            if not self.turn() or self.now() >= lease.last_start:
+            # Under a slow limit a turn that came after the lease would be lost, and so might be all that ever come.
+            if not self.turn(in_time) or not in_time():
                 break
             began = self.now()
             asked.answers[request_id], trouble = self._ask(request_id)
@@ -129,6 +134,8 @@ class Polling:
     def _judge(self, session: Session, lease: Lease, asked: Asked, now: datetime) -> None:
         """Open or close the polling circuit."""
         if asked.answers:
+            if asked.misses < len(asked.answers):  # only those after the last good answer are in a row
+                circuits.forget_failures(session, self.account_id, Room.POLLING)
             trouble = asked.trouble and asked.trouble._replace(weight=asked.misses)
             judge_circuit(session, self.account_id, Room.POLLING, trouble, lease.found, now=now)
         elif lease.found.is_open:

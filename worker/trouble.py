@@ -68,7 +68,9 @@ def judge_circuit(
     if trouble:
         if circuits.fail(session, account_id, room, trouble, most=OPENS_AFTER, probing=found.is_open, now=now):
             log.warning("circuit_opened", room=str(room), reason=trouble.reason, hint=HINTS[room])
-    elif (found.is_open or found.failures) and circuits.close(session, account_id, room):
+    elif not found.is_open:
+        circuits.forget_failures(session, account_id, room)
+    elif circuits.close(session, account_id, room):
         log.info("circuit_closed", room=str(room))
 
 

@@ -6,15 +6,18 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
+from redis.exceptions import RedisError
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
-from worker.store import callbacks, claims, clocks, sweeps
+from worker.store import accounts, callbacks, claims, clocks, recovery, sweeps
 from worker.store.clocks import Longest
 from worker.store.engine import reading
+from worker.watermark import Watermark
 
 log = structlog.get_logger()
 
+UPKEEP = "upkeep"
 MOST_RESENDS = 1  # by policy; a gateway that cuts every answer must not make a phone ring for ever
 
 
@@ -27,10 +30,13 @@ class Upkeep:
     retention: timedelta | None  #: None keeps everything
     now: Callable[[], datetime]
     longest: Longest  #: how far off a plan can be when it is made
+    account_id: int
+    watermark: Watermark | None = None  #: None where there is no Redis to keep it
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
 
     def sweep(self) -> dict[str, int]:
         """Put right what is half done; return how many messages each sweep found."""
+        self._notice_a_restore()
         found = {
             "clock_set_back": self._each(self._bring_forward),
             "never_begun": self._each(lambda session, now: sweeps.release_never_begun(session, now=now)),
@@ -64,6 +70,23 @@ class Upkeep:
         now = self.now()
         with reading(self.sessions) as session:
             return Waiting(claims.best_due(session, now=now) is not None, callbacks.is_owed(session, now=now))
+
+    def _notice_a_restore(self) -> None:
+        """A database that went back in time under running workers: nothing more is posted until a person has looked."""
+        if self.watermark is None:
+            return
+        with reading(self.sessions) as session:
+            last = recovery.last_batch(session)
+        try:
+            highest = self.watermark.beyond(last)
+        except RedisError:
+            return  # it is noticed later; this is the second net
+        if highest:
+            reason = f"the database's last batch is {last}, but {highest} was seen: it came from a backup"
+            with self.sessions.begin() as session:
+                held = accounts.hold(session, self.account_id, now=self.now(), who=UPKEEP, reason=reason)
+            if held:
+                log.error("database_went_back", last_batch=last, seen=highest, remedy="sms recover --since …")
 
     def _bring_forward(self, session: Session, now: datetime) -> int:
         set_back = clocks.was_set_back(session, now=now)

@@ -35,12 +35,13 @@ from worker.store.engine import make_engine, make_sessions
 from worker.submission import LEASE_MARGIN, Submission
 from worker.turnstile import Turnstile
 from worker.upkeep import Upkeep
+from worker.watermark import Watermark
 from worker.webhook import Webhook
 
 CALLBACKS_AT_ONCE = 2
 OTHER_CONNECTIONS = 8  # lanes, bells and sweeps
 REDIS_TIMEOUT_SECONDS = 30
-BELL_TIMEOUT_SECONDS = 2  # a bell is not worth waiting for
+BELL_TIMEOUT_SECONDS = 2  # a bell is not worth waiting for, and a limit has its stand-in
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def build(
     bells = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS) if redis else None
     prefix = settings.redis_key_prefix
     outside = _Outside(settings, sessions, http_gateway(settings), ring_callbacks, stopping)
-    posts, polls = _limits(settings, redis, stopping)
+    posts, polls = _limits(settings, bells, stopping)
     return House(
         settings=settings,
         sessions=sessions,
@@ -85,9 +86,7 @@ def build(
         submission=outside.submission(worker, post_turn(posts, stopping) if posts else None),
         polling=outside.polling(poll_turn(polls, stopping)),
         callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random, stopping.is_set),
-        upkeep=Upkeep(
-            sessions, settings.unconfirmed_policy, _retention(settings), utc_now, outside.longest(), stopping.is_set
-        ),
+        upkeep=outside.upkeep(Watermark(bells, prefix=prefix) if bells else None),
         posting=Turnstile(settings.gateway_connections, stopping),
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
@@ -124,7 +123,7 @@ class _Outside:
             give_up_recording_after=timedelta(seconds=self.settings.gateway_read_timeout_seconds),
         )
 
-    def polling(self, may_ask: Callable[[], bool]) -> Polling:
+    def polling(self, may_ask: Callable[[Callable[[], bool]], bool]) -> Polling:
         return Polling(
             sessions=self.sessions,
             gateway=self.gateway,
@@ -139,7 +138,19 @@ class _Outside:
             turn=may_ask,
         )
 
-    def longest(self) -> Longest:
+    def upkeep(self, watermark: Watermark | None) -> Upkeep:
+        return Upkeep(
+            sessions=self.sessions,
+            policy=self.settings.unconfirmed_policy,
+            retention=_retention(self.settings),
+            now=utc_now,
+            longest=self._longest(),
+            account_id=self._account_id(),
+            watermark=watermark,
+            leaving=self.stopping.is_set,
+        )
+
+    def _longest(self) -> Longest:
         """How far off the rooms' plans can be when they are made."""
         lease = self._connect_timeout + self._call_timeout + 2 * LEASE_MARGIN
         poll = 1.1 * timedelta(seconds=max(self.settings.poll_ladder_seconds))

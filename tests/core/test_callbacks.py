@@ -118,7 +118,7 @@ def test_nobody_is_told_of_queued_and_posting(sessions: Sessions) -> None:
     sms = stored(sessions, callback=TELL, state=MessageState.UNCONFIRMED)
 
     with sessions.begin() as session:
-        decisions.resend(session, Message.id == sms, now=NOON, by="a test")
+        decisions.resend(session, Message.id == sms, now=NOON, who="a test")
 
     assert events_of(sessions) == []
 

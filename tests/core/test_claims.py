@@ -19,10 +19,13 @@ from worker.store.accounts import account_id_of
 from worker.store.claims import Claimant, Claimed
 
 A_SECOND = timedelta(seconds=1)
+A_MINUTE = timedelta(minutes=1)
 
 
 def claim(session: Session, *, limit: int = 50, worker: str = "worker@test") -> Claimed | None:
-    claimant = Claimant(account_id_of(session, "login"), worker, NOON, NOON + timedelta(minutes=1))
+    claimant = Claimant(
+        account_id_of(session, "login"), worker, NOON, begins_by=NOON + A_SECOND, lease_until=NOON + A_MINUTE
+    )
     claimed = claims.claim(session, claimant, limit=limit)
     assert claimed is None or isinstance(claimed, Claimed)
     return claimed
@@ -53,7 +56,7 @@ def test_a_claim_marks_messages_and_batch_before_anything_is_posted(sessions: Se
     message, batch = the_sms(sessions, sms), the_batch(sessions, claimed.batch_id)
     assert (message.state, message.batch_id, message.attempts, message.posted_at) == ("posting", batch.id, 1, NOON)
     assert (batch.state, batch.size, batch.worker) == (BatchState.POSTING, 1, "worker@test")
-    assert batch.lease_until == NOON + timedelta(minutes=1)
+    assert (batch.begins_by, batch.lease_until) == (NOON + A_SECOND, NOON + A_MINUTE)
 
 
 def test_an_earlier_lane_never_waits_for_a_later_one(sessions: Sessions) -> None:

@@ -20,6 +20,8 @@ from sqlalchemy.engine import make_url
 
 from models import Batch, Message, Report
 from worker.errors import (
+    AccountRefused,
+    BatchRefused,
     GatewayUnavailable,
     SubmissionUnconfirmed,
 )
@@ -28,7 +30,9 @@ from worker.gateway.memory import MemoryGateway
 from worker.store import decisions
 
 CUT_OFF = SubmissionUnconfirmed("read timed out")
-REFUSED_CONNECTION = GatewayUnavailable("connection refused")
+LIMIT_OVER = AccountRefused("limit is over", error_no=103, http_status=200)
+NOT_TAKEN = GatewayUnavailable("HTTP 405: nothing was taken", http_status=405)
+NOT_JSON = BatchRefused("array is not a JSON", error_no=200, http_status=200)
 
 
 @pytest.mark.parametrize("answer", [CUT_OFF, ValueError("broke")], ids=["cut off", "our mistake"])
@@ -74,7 +78,7 @@ def test_a_late_answer_changes_nothing_once_a_person_has_let_it_be_posted_again(
         clock.advance(hours=1)
         an_upkeep(sessions, clock).sweep()
         with sessions.begin() as session:
-            decisions.resend(session, Message.id == sms, now=clock(), by="a test")
+            decisions.resend(session, Message.id == sms, now=clock(), who="a test")
         again.post_next()
 
     a_submission(sessions, MemoryGateway(during=meanwhile, request_ids=["first"]), clock).post_next()
@@ -83,7 +87,8 @@ def test_a_late_answer_changes_nothing_once_a_person_has_let_it_be_posted_again(
     assert [(late.sms_id, late.request_id) for late in all_of(sessions, Report)] == [(sms, "first")]
 
 
-def test_a_late_refusal_changes_nothing_once_a_person_has_decided(sessions: Sessions) -> None:
+@pytest.mark.parametrize("refusal", [LIMIT_OVER, NOT_TAKEN, NOT_JSON], ids=["account", "not taken", "batch"])
+def test_a_late_refusal_changes_nothing_once_a_person_has_decided(sessions: Sessions, refusal: Exception) -> None:
     sms = stored(sessions)
     clock = Clock()
 
@@ -91,9 +96,9 @@ def test_a_late_refusal_changes_nothing_once_a_person_has_decided(sessions: Sess
         clock.advance(hours=1)
         an_upkeep(sessions, clock).sweep()
         with sessions.begin() as session:
-            decisions.drop(session, Message.id == sms, now=clock(), by="a test")
+            decisions.drop(session, Message.id == sms, now=clock(), who="a test")
 
-    a_submission(sessions, MemoryGateway(during=meanwhile, answers=[REFUSED_CONNECTION]), clock).post_next()
+    a_submission(sessions, MemoryGateway(during=meanwhile, answers=[refusal]), clock).post_next()
 
     assert (the_sms(sessions, sms).state, the_sms(sessions, sms).reason) == ("failed", "dropped")
 
@@ -110,7 +115,7 @@ def test_that_the_gateway_took_what_a_person_had_dropped_is_kept_as_a_report(
         clock.advance(hours=1)
         an_upkeep(sessions, clock).sweep()
         with sessions.begin() as session:
-            decisions.drop(session, Message.id == dropped, now=clock(), by="a test")
+            decisions.drop(session, Message.id == dropped, now=clock(), who="a test")
 
     answer = Acceptance([AcceptedSms(dropped, "500", message_id, {"cost": 1}), AcceptedSms(open_still, "501", "12")])
     a_submission(sessions, MemoryGateway(during=meanwhile, answers=[answer]), clock).post_next()

@@ -11,8 +11,20 @@ from sqlalchemy import CheckConstraint, Engine, insert, inspect, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
-from models import Account, Base, Batch, Callback, Message, RefusedIntake, Report
-from models.lifecycle import FINAL, MOVES, AccountState, BatchState, CallbackState, Lane, MessageState, sources_of
+from models import Account, Base, Batch, Callback, Circuit, Decision, Message, RefusedIntake, Report
+from models.lifecycle import (
+    FINAL,
+    MOVES,
+    AccountState,
+    BatchState,
+    CallbackState,
+    CircuitState,
+    Lane,
+    MessageState,
+    Room,
+    Verdict,
+    sources_of,
+)
 from worker.store.moves import move
 
 S = MessageState
@@ -111,6 +123,9 @@ KNOWN_WORDS = [
     ("batches", "lane_known", Lane),
     ("callbacks", "state_known", CallbackState),
     ("accounts", "state_known", AccountState),
+    ("circuits", "room_known", Room),
+    ("circuits", "state_known", CircuitState),
+    ("decisions", "what_known", Verdict),
 ]
 
 
@@ -136,6 +151,16 @@ def a_batch_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
 
 def an_account_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
     return Account, {"login": "other", "state": "active", "probes": 0} | changes
+
+
+def a_circuit_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
+    open_since = {"opened_at": NOON, "probe_at": NOON} if changes.get("state") == "open" else {}
+    row = {"account_id": 2, "room": "posting", "state": "closed", "failures": 0, "probes": 0}
+    return Circuit, row | open_since | changes
+
+
+def a_decision_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
+    return Decision, {"at": NOON, "who": "a test", "what": "drop"} | changes
 
 
 def a_callback_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
@@ -175,6 +200,11 @@ IMPOSSIBLE = {
     "ck_accounts_state_known": an_account_with(state="closed"),
     "ck_accounts_paused_at_iff_paused": an_account_with(state="paused", probe_at=NOON),
     "ck_accounts_probe_at_iff_paused": an_account_with(state="paused", paused_at=NOON),
+    "ck_circuits_room_known": a_circuit_with(room="telling"),
+    "ck_circuits_state_known": a_circuit_with(state="half-open"),
+    "ck_circuits_opened_at_iff_open": a_circuit_with(opened_at=NOON),
+    "ck_circuits_probe_at_iff_open": a_circuit_with(state="open", probe_at=None),
+    "ck_decisions_what_known": a_decision_with(what="forget"),
     "ck_refused_intakes_body_encoding_known": a_refused_intake_with(body_encoding="latin"),
 }
 

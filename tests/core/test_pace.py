@@ -1,14 +1,17 @@
 """A batch waits a moment for more messages only where they can be expected, and a turn is spent only on a post."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from builders import NOON, Clock, Sessions, a_submission, many_stored, states_of, stored
 
 from models.lifecycle import Lane
-from worker.errors import AccountRefused
+from worker.errors import AccountRefused, GatewayError, SubmissionUnconfirmed
 from worker.gateway.memory import MemoryGateway
 from worker.pace import LONGEST, NOT_AT_ALL, WINDOW, Pace
+from worker.people import Person
 from worker.submission import Submission
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -88,20 +91,30 @@ def test_only_one_thread_waits_for_a_fuller_batch(sessions: Sessions) -> None:
 
 
 class Turns:
-    """Turns that come at once, counted."""
+    """Turns that come at once, for whoever has a lane to post; it notes the lanes."""
 
     def __init__(self, *, comes: bool = True) -> None:
-        self.taken = 0
+        self.lanes: list[Lane] = []
         self._comes = comes
 
-    def __call__(self) -> bool:
-        self.taken += 1
+    def __call__(self, best_lane: Callable[[], Lane | None]) -> bool:
+        lane = best_lane()
+        if lane is None:
+            return False
+        self.lanes.append(lane)
         return self._comes
 
 
-def test_no_turn_is_spent_where_nothing_can_be_posted(sessions: Sessions) -> None:
+NO_POST: list[Any] = [
+    pytest.param(AccountRefused("limit is over", error_no=103), id="the account is paused"),
+    pytest.param(SubmissionUnconfirmed("read timed out"), id="the circuit is open"),
+]
+
+
+@pytest.mark.parametrize("answer", NO_POST)
+def test_no_turn_is_spent_where_nothing_can_be_posted(sessions: Sessions, answer: GatewayError) -> None:
     turns = Turns()
-    gateway = MemoryGateway(answers=[AccountRefused("limit is over", error_no=103)])
+    gateway = MemoryGateway(answers=[answer])
     room = a_submission(sessions, gateway, turn=turns)
 
     room.post_next()
@@ -109,7 +122,32 @@ def test_no_turn_is_spent_where_nothing_can_be_posted(sessions: Sessions) -> Non
     room.post_next()
     room.post_next()
 
-    assert (turns.taken, len(gateway.posted)) == (1, 1)
+    assert (turns.lanes, len(gateway.posted)) == ([Lane.NORMAL], 1)
+
+
+def test_no_turn_is_spent_while_a_person_lets_nothing_be_posted(sessions: Sessions) -> None:
+    turns = Turns()
+    room = a_submission(sessions, turn=turns)
+    stored(sessions)
+    Person(sessions, "login", "a test", Clock()).pause()
+
+    posted = room.post_next()
+
+    assert (posted, turns.lanes, states_of(sessions)) == (False, [], ["queued"])
+
+
+def test_a_turn_is_taken_for_the_best_lane_that_may_be_posted(sessions: Sessions) -> None:
+    turns = Turns()
+    room = a_submission(sessions, turn=turns)
+    for lane in (Lane.BULK, Lane.OTP, Lane.NORMAL):
+        stored(sessions, lane=lane)
+
+    room.post_next(lanes=lambda: (Lane.NORMAL, Lane.BULK))
+    room.post_next()
+    room.post_next()
+
+    assert turns.lanes == [Lane.NORMAL, Lane.OTP, Lane.BULK]
+    assert set(states_of(sessions)) == {"submitted"}
 
 
 def test_a_message_whose_turn_does_not_come_stays_queued(sessions: Sessions) -> None:

@@ -9,6 +9,7 @@ from reports import DELIVERED_AT, SILENT, a_report, asks, submitted
 
 from models import Message, Report
 from models.lifecycle import MessageState
+from worker.gateway import Report as Said
 from worker.gateway.memory import MemoryGateway
 
 
@@ -148,19 +149,27 @@ def test_an_error_while_asking_says_nothing_about_the_message(sessions: Sessions
 
 
 def test_one_question_that_breaks_does_not_hold_up_the_others(sessions: Sessions) -> None:
-    broken = submitted(sessions, next_poll_at=NOON - timedelta(seconds=1))
+    broken = submitted(sessions)
     fine = submitted(sessions, request_id="5002")
 
-    asks(sessions, ValueError("a text"), [a_report()])
+    def answer(request_id: str) -> list[Said]:
+        if request_id == "5001":
+            raise ValueError("a text")
+        return [a_report()]
+
+    asks(sessions, answer, answer)
 
     assert [the_sms(sessions, sms).state for sms in (broken, fine)] == ["submitted", "delivered"]
 
 
 def test_an_absurd_number_of_parts_does_not_hold_up_the_others(sessions: Sessions) -> None:
-    odd = submitted(sessions, next_poll_at=NOON - timedelta(seconds=1))
+    odd = submitted(sessions)
     fine = submitted(sessions, request_id="5002")
 
-    asks(sessions, [a_report(billed_parts=999_999_999)], [a_report()])
+    def answer(request_id: str) -> list[Said]:
+        return [a_report(billed_parts=999_999_999 if request_id == "5001" else 2)]
+
+    asks(sessions, answer, answer)
 
     assert [the_sms(sessions, sms).state for sms in (odd, fine)] == ["delivered", "delivered"]
     assert the_sms(sessions, odd).billed_parts == 999_999_999

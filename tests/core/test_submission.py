@@ -23,6 +23,7 @@ from worker.errors import (
     AccountRefused,
     BatchRefused,
     GatewayUnavailable,
+    NeverPosted,
     NicknameRefused,
     SubmissionUnconfirmed,
 )
@@ -32,6 +33,7 @@ from worker.gateway.memory import MemoryGateway
 NOT_JSON = BatchRefused("array is not a JSON", error_no=200, http_status=200)
 CUT_OFF = SubmissionUnconfirmed("read timed out")
 REFUSED_CONNECTION = GatewayUnavailable("connection refused")
+WRONG_URL = GatewayUnavailable("HTTP 404: nothing was taken", http_status=404)
 OUTCOMES: list[Any] = [
     pytest.param(MemoryGateway().accept, "accepted", ("submitted", None), "active", id="accepted"),
     pytest.param(NOT_JSON, "refused", ("failed", "array is not a JSON"), "active", id="200 about a single message"),
@@ -45,10 +47,12 @@ OUTCOMES: list[Any] = [
         for number in (100, 101, 102, 103)
     ),
     pytest.param(AccountRefused("ip", http_status=403), "released", ("queued", None), "paused", id="403 address"),
-    pytest.param(REFUSED_CONNECTION, "released", ("queued", None), "paused", id="unreachable"),
-    pytest.param(CUT_OFF, "unconfirmed", ("unconfirmed", "read timed out"), "paused", id="cut off"),
+    pytest.param(REFUSED_CONNECTION, "released", ("queued", None), "active", id="unreachable"),
+    pytest.param(WRONG_URL, "released", ("queued", None), "active", id="a status that proves that nothing was taken"),
+    pytest.param(NeverPosted("late"), "released", ("queued", None), "active", id="never posted"),
+    pytest.param(CUT_OFF, "unconfirmed", ("unconfirmed", "read timed out"), "active", id="cut off"),
     pytest.param(
-        ValueError("a text"), "unconfirmed", ("unconfirmed", "unexpected ValueError"), "paused", id="our mistake"
+        ValueError("a text"), "unconfirmed", ("unconfirmed", "unexpected ValueError"), "active", id="our mistake"
     ),
 ]
 

@@ -1,16 +1,11 @@
-"""A turnstile never loses a ring, and a limit holds for all who share it."""
+"""A turnstile never loses a ring."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from worker.embedded.processes import free_port
-from worker.limits import Limit, turn
 from worker.turnstile import LONGEST_SECONDS, Turnstile
 
 
@@ -114,66 +109,3 @@ def test_nobody_stays_inside_for_long_while_there_is_work() -> None:
 
 def test_whoever_finds_nothing_more_asks_nobody_to_go_on() -> None:
     assert not Turnstile(1, Event()).run(Room().step)
-
-
-GRANTS = 40
-INTERVAL_MICROSECONDS = 4_000
-
-
-def test_a_limit_holds_over_several_clients(redis_url: str) -> None:
-    server = redis.Redis.from_url(redis_url)
-    clients = [Limit(redis.Redis.from_url(redis_url), "limit", 250, Event()) for _ in range(2)]
-
-    before = microseconds(server)
-    with ThreadPoolExecutor(4) as pool:
-        granted = list(pool.map(lambda number: clients[number % 2].wait(), range(GRANTS)))
-    after = microseconds(server)
-
-    assert all(granted)
-    assert after - before >= (GRANTS - 1) * INTERVAL_MICROSECONDS
-
-
-def test_limits_of_different_names_do_not_wait_for_each_other(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
-    one, other = (Limit(client, name, 0.001, Event()) for name in ("one", "other"))
-
-    assert [one._seconds_to_wait(), other._seconds_to_wait()] == [0, 0]
-    assert 990 < one._seconds_to_wait() <= 1_000
-
-
-def test_a_limit_is_forgotten_when_nobody_uses_it(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
-
-    Limit(client, "limit", 2, Event()).wait()
-
-    assert 0 < int(client.pttl("limit")) <= 1_500
-
-
-def test_while_redis_is_away_a_limit_of_the_same_rate_stands_in() -> None:
-    away = redis.Redis(host="127.0.0.1", port=free_port(), retry=Retry(NoBackoff(), 0))
-    limit = Limit(away, "limit", 0.001, Event())
-
-    first, second = limit._seconds_to_wait(), limit._seconds_to_wait()
-
-    assert first == 0
-    assert 990 < second <= 1_000
-
-
-def test_a_turn_does_not_come_once_the_worker_is_to_stop(redis_url: str) -> None:
-    stopping = Event()
-    limit = Limit(redis.Redis.from_url(redis_url), "limit", 0.001, stopping)
-    limit.wait()
-    stopping.set()
-
-    assert not limit.wait()
-    assert not turn([], stopping)()
-
-
-def test_without_a_limit_it_is_always_ones_turn() -> None:
-    assert turn([], Event())()
-
-
-def microseconds(server: redis.Redis) -> int:
-    """Redis' own clock."""
-    seconds, rest = server.time()
-    return int(seconds) * 1_000_000 + int(rest)

@@ -23,15 +23,21 @@ from builders import (
 )
 from sqlalchemy import insert
 
-from models import Batch, Callback, Message, RefusedIntake, Report
+from models import Batch, Callback, Decision, Message, RefusedIntake, Report
 from models.lifecycle import FINAL, MessageState
-from worker import upkeep
-from worker.errors import AccountRefused, SubmissionUnconfirmed
+from worker.errors import SubmissionUnconfirmed
 from worker.gateway.memory import MemoryGateway
 
 S = MessageState
 TELL = {"task": "shop.sms_changed"}
 CUT_OFF = SubmissionUnconfirmed("read timed out")
+
+
+def never_begun(sessions: Sessions) -> int:
+    """A message whose worker died between the claim and the first byte."""
+    with sessions.begin() as session:
+        batch_id = a_batch(session, begins_by=NOON + timedelta(seconds=20))
+    return stored(sessions, state=S.POSTING, batch_id=batch_id)
 
 
 def test_a_dead_workers_post_becomes_unconfirmed_when_its_lease_is_over(sessions: Sessions) -> None:
@@ -119,11 +125,15 @@ def test_a_policy_lets_a_message_be_posted_again_only_once(sessions: Sessions) -
 def test_a_second_sweep_finds_nothing_more(sessions: Sessions) -> None:
     for state in (S.POSTING, S.UNCONFIRMED, S.QUEUED):
         stored(sessions, state=state, callback=TELL, expires_at=NOON)
+    never_begun(sessions)
     keeper = an_upkeep(sessions, Clock(NOON + timedelta(hours=1)), policy=lambda _: "drop")
 
     found = [keeper.sweep(), keeper.sweep()]
 
-    assert found == [{"worker_died": 1, "expired": 1, "by_policy": 1}, {"worker_died": 0, "expired": 0, "by_policy": 0}]
+    assert found == [
+        {"clock_set_back": 0, "never_begun": 1, "worker_died": 1, "expired": 1, "by_policy": 1},
+        dict.fromkeys(found[0], 0),
+    ]
 
 
 def test_a_policy_waits_for_the_answer_of_a_worker_that_only_seemed_dead(sessions: Sessions) -> None:
@@ -142,7 +152,8 @@ def test_a_policy_waits_for_the_answer_of_a_worker_that_only_seemed_dead(session
 
 
 def test_what_holds_phones_and_texts_beside_messages_is_deleted_as_well(sessions: Sessions) -> None:
-    message = stored(sessions, state=S.DELIVERED)
+    for _ in range(3):
+        stored(sessions, state=S.DELIVERED)
     refused = {"digest": "d", "queue": "sms.otp", "reason": "r", "explanation": "e", "body": "b"}
     told = {"event_id": "e", "target": TELL, "event": {}, "state": "told", "attempts": 1, "finished_at": NOON}
     with sessions.begin() as session:
@@ -151,14 +162,15 @@ def test_what_holds_phones_and_texts_beside_messages_is_deleted_as_well(sessions
 
     an_upkeep(sessions, Clock(NOON + timedelta(days=31)), retention=timedelta(days=30)).delete_old()
 
-    assert message
-    assert [len(all_of(sessions, table)) for table in (Message, Batch, RefusedIntake, Callback)] == [0, 0, 0, 0]
+    assert [len(all_of(sessions, table)) for table in (Message, RefusedIntake, Callback)] == [0, 0, 0]
+    assert [batch.id for batch in all_of(sessions, Batch)] == [3], "the last one's number is given to no other"
 
 
 def test_keepers_at_the_same_time_do_everything_once(sessions: Sessions) -> None:
     for _ in range(10):
         for state in (S.POSTING, S.UNCONFIRMED, S.QUEUED):
             stored(sessions, state=state, callback=TELL, expires_at=NOON)
+        never_begun(sessions)
     clock = Clock(NOON + timedelta(hours=1))
 
     with ThreadPoolExecutor(4) as pool:
@@ -166,8 +178,8 @@ def test_keepers_at_the_same_time_do_everything_once(sessions: Sessions) -> None
     clock.advance(minutes=2)
     an_upkeep(sessions, clock, policy=lambda _: "drop").sweep()
 
-    assert (sum(one["worker_died"] for one in found), sum(one["expired"] for one in found)) == (10, 10)
-    assert Counter(states_of(sessions)) == {"failed": 20, "expired": 10}
+    assert [sum(one[sweep] for one in found) for sweep in ("never_begun", "worker_died", "expired")] == [10] * 3
+    assert Counter(states_of(sessions)) == {"failed": 20, "expired": 10, "queued": 10}
     told = Counter(one.event["state"] for one in all_of(sessions, Callback))
     assert told == {"unconfirmed": 10, "failed": 20, "expired": 10}
 
@@ -185,6 +197,19 @@ def test_only_final_messages_past_their_retention_are_deleted(sessions: Sessions
 
     left = 0 if state in FINAL else 1
     assert [left] * 3 == [len(all_of(sessions, table)) for table in (Message, Report, Callback)]
+
+
+def test_a_decision_is_kept_as_long_as_messages_are(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        session.execute(insert(Decision), [{"at": NOON, "who": "a test", "what": "pause"}])
+    clock = Clock(NOON + timedelta(days=30))
+    keeper = an_upkeep(sessions, clock, retention=timedelta(days=30))
+
+    in_time = keeper.delete_old()
+    clock.advance(seconds=1)
+    past = keeper.delete_old()
+
+    assert (in_time, past, all_of(sessions, Decision)) == (0, 1, [])
 
 
 def test_what_is_younger_than_the_retention_is_kept(sessions: Sessions) -> None:
@@ -237,22 +262,6 @@ def test_an_owed_callback_waits(sessions: Sessions) -> None:
     keeper.sweep()
 
     assert keeper.waiting().callbacks
-
-
-def test_a_person_can_let_posting_go_on_at_once(sessions: Sessions) -> None:
-    many_stored(sessions, 2)
-    room = a_submission(sessions, MemoryGateway(answers=[AccountRefused("limit is over", error_no=103)]))
-    room.post_next()
-
-    paused = upkeep.pause_of(sessions, "login")
-    resumed = [upkeep.resume(sessions, "login"), upkeep.resume(sessions, "login")]
-    post_all(room)
-
-    assert paused
-    assert (paused.reason, paused.error_no) == ("limit is over", 103)
-    assert upkeep.pause_of(sessions, "login") is None
-    assert resumed == [True, False]
-    assert states_of(sessions) == ["submitted", "submitted"]
 
 
 def test_a_batch_that_was_answered_is_left_alone(sessions: Sessions) -> None:

@@ -114,17 +114,6 @@ def test_the_body_of_a_receiver_that_never_ends_is_not_waited_for(receiver: Rece
     assert receiver.cut_off.wait(5)
 
 
-def test_no_timer_is_left_when_a_receiver_was_told(receiver: Receiver) -> None:
-    receiver.says = b"HTTP/1.1 204 OK\r\n\r\n"
-
-    a_webhook(inside=True).post(f"http://127.0.0.1:{receiver.port}/", EVENT)
-
-    wait_for(
-        lambda: not [one for one in threading.enumerate() if isinstance(one, threading.Timer)],
-        seconds=webhook.LONGEST_SECONDS / 4,
-    )
-
-
 class ChangingName:
     """A name server: the first answer leads outside, every further one to this machine."""
 

@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+from wires import never, nothing
 
 from models.lifecycle import MessageState
-from worker.errors import AccountRefused, BatchRefused, GatewayError, NicknameRefused, RequestIdUnknown
+from worker.errors import (
+    AccountRefused,
+    BatchRefused,
+    GatewayError,
+    GatewayUnavailable,
+    NeverPosted,
+    NicknameRefused,
+    RequestIdUnknown,
+)
 from worker.gateway import Gateway, OutgoingSms
 from worker.gateway.memory import MemoryGateway
 from worker.sandbox.faults import Fault
@@ -32,7 +41,10 @@ Open = Callable[..., Stage]
 
 @pytest.fixture(params=["memory", "http"])
 def stage(request: pytest.FixtureRequest) -> Open:
-    """Open a gateway: with `request_ids` of one kind, and refusing everything if there is a `refusal`."""
+    """Open a gateway: with `request_ids` of one kind, and refusing everything if there is a `refusal`.
+
+    One without an error number means that no connection comes about.
+    """
     return _memory if request.param == "memory" else _http(request)
 
 
@@ -61,6 +73,8 @@ def _http(request: pytest.FixtureRequest) -> Open:
         sandbox.control.change(request_ids=request_ids, delivery_seconds=(3600, 3600))
         if refusal and refusal.error_no:
             sandbox.control.set_faults(Fault("error", error_no=refusal.error_no))
+        elif refusal:
+            sandbox.control.set_faults(Fault("refuse-connections"))
         return Stage(
             gateway,
             lambda: [(sms["phone"], sms["nickname"]) for sms in sandbox.taken()],
@@ -71,7 +85,7 @@ def _http(request: pytest.FixtureRequest) -> Open:
 
 
 def test_it_takes_each_message_and_gives_its_ids_as_text(stage: Open) -> None:
-    acceptance = stage().gateway.submit([ONE, TWO], nickname=None)
+    acceptance = stage().gateway.submit([ONE, TWO], nickname=None, begin=nothing)
 
     assert [sms.reference for sms in acceptance.accepted] == [1, 2]
     assert all(sms.request_id.isdigit() and sms.message_id and sms.message_id.isdigit() for sms in acceptance.accepted)
@@ -82,14 +96,14 @@ def test_it_takes_each_message_and_gives_its_ids_as_text(stage: Open) -> None:
 def test_it_posts_under_the_nickname(stage: Open) -> None:
     opened = stage()
 
-    opened.gateway.submit([ONE], nickname="SHOP")
-    opened.gateway.submit([TWO], nickname=None)
+    opened.gateway.submit([ONE], nickname="SHOP", begin=nothing)
+    opened.gateway.submit([TWO], nickname=None, begin=nothing)
 
     assert opened.posts() == [(ONE.phone, "SHOP"), (TWO.phone, None)]
 
 
 def test_a_refused_number_between_accepted_ones_is_refused_alone(stage: Open) -> None:
-    acceptance = stage().gateway.submit([ONE, NO_PHONE, TWO], nickname=None)
+    acceptance = stage().gateway.submit([ONE, NO_PHONE, TWO], nickname=None, begin=nothing)
 
     assert [sms.reference for sms in acceptance.accepted] == [1, 2]
     assert [(sms.reference, sms.error_no, sms.reason) for sms in acceptance.refused] == [
@@ -109,15 +123,69 @@ def test_a_refusal_of_the_request_says_why_and_takes_nothing(stage: Open, refusa
     opened = stage(refusal=refusal)
 
     with pytest.raises(type(refusal)) as raised:
-        opened.gateway.submit([ONE, TWO], nickname=None)
+        opened.gateway.submit([ONE, TWO], nickname=None, begin=nothing)
 
     assert (raised.value.error_no, raised.value.reason) == (refusal.error_no, refusal.reason)
     assert opened.posts() == []
 
 
+def test_it_begins_once_before_anything_is_taken(stage: Open) -> None:
+    opened = stage()
+    taken_by_then: list[int] = []
+
+    opened.gateway.submit([ONE, TWO], nickname=None, begin=lambda: taken_by_then.append(len(opened.posts())))
+
+    assert taken_by_then == [0]
+    assert len(opened.posts()) == 2
+
+
+def test_it_begins_although_it_is_refused_then(stage: Open) -> None:
+    begun: list[str] = []
+
+    with pytest.raises(AccountRefused):
+        stage(refusal=AccountRefused("no", error_no=101)).gateway.submit(
+            [ONE], nickname=None, begin=lambda: begun.append("begun")
+        )
+
+    assert begun == ["begun"]
+
+
+def test_without_a_connection_it_never_begins(stage: Open) -> None:
+    with pytest.raises(GatewayUnavailable):
+        stage(refusal=GatewayUnavailable("refused")).gateway.submit([ONE], nickname=None, begin=never)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no"), ValueError("no")], ids=repr)
+def test_what_cannot_begin_is_never_posted(stage: Open, error: Exception) -> None:
+    opened = stage()
+
+    with pytest.raises(NeverPosted) as raised:
+        opened.gateway.submit([ONE], nickname=None, begin=raising(error))
+
+    assert raised.value.__cause__ is error
+    assert opened.posts() == []
+
+
+def test_a_gateways_error_from_the_beginning_comes_through_as_it_is(stage: Open) -> None:
+    opened, error = stage(), NeverPosted("too late")
+
+    with pytest.raises(NeverPosted) as raised:
+        opened.gateway.submit([ONE], nickname=None, begin=raising(error))
+
+    assert raised.value is error
+    assert opened.posts() == []
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def begin() -> None:
+        raise error
+
+    return begin
+
+
 def test_a_request_id_of_its_own_knows_one_message(stage: Open) -> None:
     gateway = stage(request_ids="per-message").gateway
-    accepted = gateway.submit([ONE, TWO], nickname=None).accepted
+    accepted = gateway.submit([ONE, TWO], nickname=None, begin=nothing).accepted
 
     reports = [gateway.reports(sms.request_id) for sms in accepted]
 
@@ -126,7 +194,7 @@ def test_a_request_id_of_its_own_knows_one_message(stage: Open) -> None:
 
 def test_a_shared_request_id_knows_all_messages_of_the_request(stage: Open) -> None:
     gateway = stage(request_ids="shared").gateway
-    accepted = gateway.submit([ONE, TWO], nickname=None).accepted
+    accepted = gateway.submit([ONE, TWO], nickname=None, begin=nothing).accepted
 
     reports = gateway.reports(accepted[0].request_id)
 
@@ -136,7 +204,7 @@ def test_a_shared_request_id_knows_all_messages_of_the_request(stage: Open) -> N
 
 def test_strangers_may_stand_under_the_same_request_id(stage: Open) -> None:
     gateway = stage(request_ids="colliding").gateway
-    accepted = [gateway.submit([sms], nickname=None).accepted[0] for sms in (ONE, TWO, ONE)]
+    accepted = [gateway.submit([sms], nickname=None, begin=nothing).accepted[0] for sms in (ONE, TWO, ONE)]
 
     reports = [report for request_id in {sms.request_id for sms in accepted} for report in gateway.reports(request_id)]
 
@@ -153,7 +221,7 @@ def test_a_request_id_it_never_gave_is_unknown(stage: Open) -> None:
 
 def test_a_report_is_not_final_before_the_message_has_arrived(stage: Open) -> None:
     opened = stage()
-    (accepted,) = opened.gateway.submit([ONE], nickname=None).accepted
+    (accepted,) = opened.gateway.submit([ONE], nickname=None, begin=nothing).accepted
 
     (before,) = opened.gateway.reports(accepted.request_id)
     opened.arrive()
@@ -162,12 +230,14 @@ def test_a_report_is_not_final_before_the_message_has_arrived(stage: Open) -> No
     assert (before.state, before.delivered_at) == (None, None)
     assert (after.state, after.gateway_status, after.billed_parts) == (MessageState.DELIVERED, "delivered", 1)
     assert before.sent_at is not None
+    assert before.received_at is not None
+    assert before.text == ONE.text
     assert after.delivered_at is not None
 
 
 def test_the_gateway_bills_the_parts_of_a_text(stage: Open) -> None:
     gateway = stage().gateway
-    (accepted,) = gateway.submit([OutgoingSms(1, ONE.phone, "ў" * 71)], nickname=None).accepted
+    (accepted,) = gateway.submit([OutgoingSms(1, ONE.phone, "ў" * 71)], nickname=None, begin=nothing).accepted
 
     (report,) = gateway.reports(accepted.request_id)
 

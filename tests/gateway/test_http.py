@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
+from wires import nothing
 
 from worker.errors import (
     AccountRefused,
@@ -57,7 +58,7 @@ def answered(body: bytes, status: int = 200, **headers: str) -> Callable[[Any], 
     ],
 )
 def test_a_text_arrives_unharmed(gateway: HttpGateway, sandbox: Any, text: str) -> None:
-    gateway.submit([OutgoingSms(1, "998901112233", text)], nickname="SHOP")
+    gateway.submit([OutgoingSms(1, "998901112233", text)], nickname="SHOP", begin=nothing)
 
     assert [(sms["phone"], sms["text"], sms["nickname"]) for sms in sandbox.taken()] == [("998901112233", text, "SHOP")]
 
@@ -65,14 +66,14 @@ def test_a_text_arrives_unharmed(gateway: HttpGateway, sandbox: Any, text: str) 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1))
 def test_any_text_arrives_unharmed(gateway: HttpGateway, sandbox: Any, text: str) -> None:
-    gateway.submit([OutgoingSms(1, "998901112233", text)], nickname=None)
+    gateway.submit([OutgoingSms(1, "998901112233", text)], nickname=None, begin=nothing)
 
     assert sandbox.taken()[-1]["text"] == text
 
 
 def test_half_a_letter_is_refused_and_takes_nothing_with_it(gateway: HttpGateway, sandbox: Any) -> None:
     with pytest.raises(BatchRefused):
-        gateway.submit([ONE, OutgoingSms(2, "998904445566", "\ud83d")], nickname=None)
+        gateway.submit([ONE, OutgoingSms(2, "998904445566", "\ud83d")], nickname=None, begin=nothing)
 
     assert sandbox.taken() == []
 
@@ -81,7 +82,7 @@ def test_the_form_is_the_documented_one(open_gateway: OpenGateway, serve: Any, a
     server = serve(accepting)
     gateway = open_gateway(url=server.url + "/")
 
-    gateway.submit([ONE], nickname="SHOP")
+    gateway.submit([ONE], nickname="SHOP", begin=nothing)
 
     credentials = {"login": "sandbox", "password": "sandbox"}
     assert server.paths == ["/smsgateway/"]
@@ -91,7 +92,7 @@ def test_the_form_is_the_documented_one(open_gateway: OpenGateway, serve: Any, a
 def test_a_nickname_that_is_not_there_is_left_out(open_gateway: OpenGateway, serve: Any, accepting: Any) -> None:
     server = serve(accepting)
 
-    open_gateway(url=server.url).submit([ONE], nickname=None)
+    open_gateway(url=server.url).submit([ONE], nickname=None, begin=nothing)
 
     assert "nickname" not in server.forms[0]
 
@@ -137,7 +138,7 @@ def test_each_fault_has_one_outcome(
     sandbox.control.set_faults(fault)
 
     with pytest.raises(GatewayError) as raised:
-        gateway.submit([ONE, TWO], nickname=None)
+        gateway.submit([ONE, TWO], nickname=None, begin=nothing)
 
     assert type(raised.value) is outcome
     assert len(sandbox.taken()) == taken
@@ -147,7 +148,7 @@ def test_a_time_out_is_not_a_failure(open_gateway: OpenGateway, sandbox: Any) ->
     sandbox.control.set_faults(Fault("hang"))
 
     with pytest.raises(SubmissionUnconfirmed):
-        open_gateway(read_timeout_seconds=0.2).submit([ONE, TWO], nickname=None)
+        open_gateway(read_timeout_seconds=0.2).submit([ONE, TWO], nickname=None, begin=nothing)
 
     assert len(sandbox.taken()) == 2
 
@@ -168,15 +169,17 @@ def drop(handler: Any) -> None:
 def test_nothing_is_ever_posted_twice_by_itself(open_gateway: OpenGateway, serve: Any, answer: Any) -> None:
     server = serve(answer)
 
-    with pytest.raises(GatewayError):
-        open_gateway(url=server.url).submit([ONE], nickname=None)
+    begun: list[str] = []
 
-    assert len(server.forms) == 1
+    with pytest.raises(GatewayError):
+        open_gateway(url=server.url).submit([ONE], nickname=None, begin=lambda: begun.append("begun"))
+
+    assert len(server.forms) == len(begun) == 1
 
 
 @pytest.mark.parametrize("kind", ["cut-before", "cut-after", "bad-gateway-after", "half-json", "half-answer"])
 def test_a_question_that_breaks_says_nothing_about_the_message(gateway: HttpGateway, sandbox: Any, kind: Any) -> None:
-    (accepted,) = gateway.submit([ONE], nickname=None).accepted
+    (accepted,) = gateway.submit([ONE], nickname=None, begin=nothing).accepted
     sandbox.control.set_faults(Fault(kind, on=["status"]))
 
     with pytest.raises(ReportsUnavailable):
@@ -203,7 +206,7 @@ def test_a_redirect_is_not_followed(open_gateway: OpenGateway, serve: Any, statu
     server = serve(answered(b"", status, Location="http://[broken/"))
 
     with pytest.raises(GatewayUnavailable if status == 301 else SubmissionUnconfirmed):
-        open_gateway(url=server.url).submit([ONE], nickname=None)
+        open_gateway(url=server.url).submit([ONE], nickname=None, begin=nothing)
 
     assert len(server.forms) == 1
 
@@ -214,24 +217,14 @@ def test_a_broken_body_does_not_blur_what_the_status_proves(open_gateway: OpenGa
         handler.close_connection = True
 
     with pytest.raises(AccountRefused):
-        open_gateway(url=serve(forbid).url).submit([ONE], nickname=None)
-
-
-def test_an_answer_that_trickles_ends_at_the_read_time_out(
-    open_gateway: OpenGateway, serve: Any, accepting: Any
-) -> None:
-    ticks = iter(range(0, 1_000, 6))
-    gateway = open_gateway(url=serve(accepting).url, read_timeout_seconds=5, monotonic=lambda: float(next(ticks)))
-
-    with pytest.raises(SubmissionUnconfirmed):
-        gateway.submit([ONE], nickname=None)
+        open_gateway(url=serve(forbid).url).submit([ONE], nickname=None, begin=nothing)
 
 
 def test_an_endless_answer_is_given_up(open_gateway: OpenGateway, serve: Any) -> None:
     server = serve(answered(b" " * (9 * 2**20)))
 
     with pytest.raises(SubmissionUnconfirmed):
-        open_gateway(url=server.url).submit([ONE], nickname=None)
+        open_gateway(url=server.url).submit([ONE], nickname=None, begin=nothing)
 
 
 # Secrets
@@ -243,7 +236,7 @@ def test_no_reason_holds_a_secret(open_gateway: OpenGateway, sandbox: Any) -> No
     gateway = open_gateway(url=url, password=SECRET)
 
     with pytest.raises(SubmissionUnconfirmed) as raised:
-        gateway.submit([OutgoingSms(1, ONE.phone, "code 4821")], nickname=None)
+        gateway.submit([OutgoingSms(1, ONE.phone, "code 4821")], nickname=None, begin=nothing)
 
     told = raised.value.reason + str(raised.value.answer)
     assert not any(secret in told for secret in (SECRET, ONE.phone, "4821"))
@@ -270,7 +263,7 @@ def test_the_settings_make_a_gateway(sandbox: Any) -> None:
     )
     gateway = http_gateway(described)
 
-    acceptance = gateway.submit([ONE], nickname=None)
+    acceptance = gateway.submit([ONE], nickname=None, begin=nothing)
 
     gateway.close()
     assert [sms.reference for sms in acceptance.accepted] == [1]

@@ -6,6 +6,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
+from wires import never, nothing
 
 from worker.errors import GatewayUnavailable
 from worker.gateway import OutgoingSms
@@ -35,7 +36,7 @@ def test_without_a_connection_nothing_was_taken(open_gateway: OpenGateway, url: 
     gateway = open_gateway(url=url.format(refused_port()))
 
     with pytest.raises(GatewayUnavailable, match=kind):
-        gateway.submit([ONE], nickname=None)
+        gateway.submit([ONE], nickname=None, begin=never)
 
 
 def test_a_connect_time_out_proves_that_nothing_was_taken(open_gateway: OpenGateway) -> None:
@@ -46,7 +47,7 @@ def test_a_connect_time_out_proves_that_nothing_was_taken(open_gateway: OpenGate
         gateway = open_gateway(url=f"http://127.0.0.1:{full.getsockname()[1]}/smsgateway", connect_timeout_seconds=0.2)
 
         with pytest.raises(GatewayUnavailable, match="time-out"):
-            gateway.submit([ONE], nickname=None)
+            gateway.submit([ONE], nickname=None, begin=never)
 
 
 def test_a_free_connection_is_not_waited_for_without_end(open_gateway: OpenGateway, serve: Any, accepting: Any) -> None:
@@ -58,12 +59,12 @@ def test_a_free_connection_is_not_waited_for_without_end(open_gateway: OpenGatew
         accepting(handler)
 
     gateway = open_gateway(url=serve(wait).url, connections=1, connect_timeout_seconds=0.2)
-    first = Thread(target=gateway.submit, args=([ONE],), kwargs={"nickname": None})
+    first = Thread(target=gateway.submit, args=([ONE],), kwargs={"nickname": None, "begin": nothing})
     first.start()
     both.wait()
 
     with pytest.raises(GatewayUnavailable, match="busy"):
-        gateway.submit([TWO], nickname=None)
+        gateway.submit([TWO], nickname=None, begin=never)
 
     done.wait()
     first.join()
@@ -74,7 +75,7 @@ def test_a_connection_is_kept_for_the_next_post(open_gateway: OpenGateway, serve
     gateway = open_gateway(url=server.url, monotonic=lambda: 0.0)
 
     for _ in range(3):
-        gateway.submit([ONE], nickname=None)
+        gateway.submit([ONE], nickname=None, begin=nothing)
 
     assert (len(server.forms), server.connections) == (3, 1)
 
@@ -85,10 +86,10 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
     server = serve(accepting)
     clock = [0.0]
     gateway = open_gateway(url=server.url, monotonic=lambda: clock[0])
-    gateway.submit([ONE], nickname=None)
+    gateway.submit([ONE], nickname=None, begin=nothing)
 
     clock[0] = 2.5
-    gateway.submit([ONE], nickname=None)
+    gateway.submit([ONE], nickname=None, begin=nothing)
 
     assert server.connections == 2
 
@@ -96,9 +97,9 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
 def test_a_closed_gateway_opens_a_new_connection(open_gateway: OpenGateway, serve: Any, accepting: Any) -> None:
     server = serve(accepting)
     gateway = open_gateway(url=server.url)
-    gateway.submit([ONE], nickname=None)
+    gateway.submit([ONE], nickname=None, begin=nothing)
 
     gateway.close()
-    gateway.submit([ONE], nickname=None)
+    gateway.submit([ONE], nickname=None, begin=nothing)
 
     assert server.connections == 2

@@ -43,7 +43,22 @@ def test_the_documented_report_is_read_in_the_gateways_time_zone() -> None:
     assert (report.gateway_status, report.state, report.billed_parts) == ("delivered", MessageState.DELIVERED, 1)
     assert report.sent_at == datetime(2018, 7, 8, 5, 40, 34, tzinfo=UTC)
     assert report.delivered_at == datetime(2018, 7, 8, 5, 40, 52, tzinfo=UTC)
+    assert report.received_at == datetime(2018, 7, 8, 5, 40, 34, tzinfo=UTC)
+    assert report.text == "Ваш текст смс"
     assert report.answer == {name: value for name, value in REPORT.items() if name != "text"}
+
+
+def test_a_report_shows_no_text_in_a_log() -> None:
+    (report,) = reports_of(200, written([REPORT]), TASHKENT)
+
+    assert "текст" not in repr(report)
+
+
+@pytest.mark.parametrize("text", [None, 4821, ["code"], {}], ids=repr)
+def test_what_is_no_text_is_none(text: Any) -> None:
+    (report,) = reports_of(200, written([REPORT | {"text": text}]), TASHKENT)
+
+    assert report.text is None
 
 
 def test_one_request_id_may_stand_for_several_messages() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from worker.sandbox.faults import Fault
+from worker.sandbox.faults import Fault, Strike
 
 PHONE = "998909711322"
 SMS = {"phone": PHONE, "text": "x"}
@@ -108,6 +108,23 @@ def test_a_fault_strikes_where_it_was_told(sandbox: Any, post: Any, on: Any, exp
 
     assert (sent.status_code, asked.status_code) == expected
     assert statuses(sandbox, post, 1) == [200]
+
+
+def test_every_strike_names_whom_it_struck(sandbox: Any, post: Any) -> None:
+    with sandbox.control.having(Fault("bad-gateway-after", on=["send", "status"])):
+        post(sandbox, [SMS, {"phone": "998901112233", "text": "x"}])
+        post(sandbox, [{"request_id": "1"}], "/status/")
+        post(sandbox, "no JSON")
+    with sandbox.control.having(Fault("cut-before")), pytest.raises(requests.ConnectionError):
+        post(sandbox, [SMS])
+    post(sandbox, [SMS])
+
+    assert sandbox.control.strikes() == [
+        Strike("bad-gateway-after", "send", [PHONE, "998901112233"]),
+        Strike("bad-gateway-after", "status", ["1"]),
+        Strike("bad-gateway-after", "send", []),
+        Strike("cut-before", "send", []),
+    ]
 
 
 def test_an_error_may_have_any_number(sandbox: Any, post: Any) -> None:

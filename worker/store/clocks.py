@@ -25,8 +25,11 @@ def was_set_back(session: Session, *, now: datetime) -> bool:
     """Whether something that stands in the table was made later than now."""
     message = select(Message.created_at).order_by(Message.id.desc()).limit(1)
     batch = select(Batch.created_at).order_by(Batch.id.desc()).limit(1)
-    newest = [made_at for query in (message, batch) for made_at in session.scalars(query)]
-    return bool(newest) and max(newest) > now + TOLERANCE
+    # The newest rows may be from after the step; the latest end is from before it, until time has caught up with it.
+    end = select(Message.finalized_at).where(Message.finalized_at.is_not(None))
+    ended = end.order_by(Message.finalized_at.desc()).limit(1)
+    latest = [at for query in (message, batch, ended) for at in session.scalars(query) if at]
+    return bool(latest) and max(latest) > now + TOLERANCE
 
 
 def bring_forward(session: Session, *, now: datetime, longest: Longest) -> int:

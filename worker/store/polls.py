@@ -1,6 +1,6 @@
 """Leasing questions to the gateway, and storing what it reports."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Text,
+    case,
     column,
     func,
     insert,
@@ -24,13 +25,14 @@ from sqlalchemy.orm import Session
 from models import Message, Report
 from models.base import BigId, Instant
 from models.lifecycle import MessageState
+from worker.backoff import Dice
 from worker.gateway import Report as GatewayReport
 from worker.store import proofs
 from worker.store.moves import move
 from worker.store.proofs import Sibling
 
 ONE_LEASE_AT_A_TIME = 0x534D5350  # two askers that skip each other's rows would share a request_id
-ROWS_PER_REQUEST = 10  # due rows looked at for each request_id wanted; a request may stand for many messages
+ROWS_PER_REQUEST = (10, 100)  # due rows looked at for each request_id wanted, which may stand for up to a batch
 OLDEST_SHARE = 4  # one in so many questions is for those due longest, however many younger ones there are
 NO_FINAL_REPORT = "no_final_report"
 
@@ -57,60 +59,88 @@ class Schedule(NamedTuple):
     give_up_after: timedelta
 
 
-def lease_due(session: Session, *, now: datetime, until: datetime, limit: int, rungs: int) -> list[str]:
-    """Take up to *limit* distinct request_ids that are due; nobody else asks for them before *until*.
+class Due(NamedTuple):
+    """A request_id to be asked for."""
 
-    A quarter of them are those that have been due longest. The others are the youngest: asked least often, of the
-    first *rungs* steps of the ladder. So where more is due than can be asked, codes that somebody waits for are heard
-    of first, and no message waits for ever.
+    request_id: str
+    since: datetime
+    polls: int  #: how often that was done already
+
+
+def lease_due(
+    session: Session, *, now: datetime, until: datetime, limit: int, rungs: int, dice: Dice
+) -> dict[str, datetime]:
+    """Take up to *limit* distinct request_ids that are due, and since when; nobody else asks for them before *until*.
+
+    They are to be asked in the order given. Every fourth, from where the dice put the first, is one of those that have
+    been due longest. The others are the youngest: asked least often, of the first *rungs* steps of the ladder. So where
+    more is due than can be asked, codes that somebody waits for are heard of first, and no message waits for ever.
     """
-    if limit and session.get_bind().dialect.name == "postgresql":
+    if not limit:
+        return {}
+    if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ONE_LEASE_AT_A_TIME})
-    longest = _due(session, limit, now) if limit else []
+    longest = _due(session, limit, now)
     if len(longest) > limit:
-        longest = _some(longest, _youngest(session, limit, now, rungs), limit)
-    if longest:
+        youngest = _youngest(session, limit, now, rungs)
+    else:
+        youngest = sorted(longest, key=lambda due: due.polls)
+    taken = _mixed(longest, youngest, limit, first=int(dice() * OLDEST_SHARE))
+    if taken:
         session.execute(
             update(Message)
-            .where(Message.request_id.in_(longest), Message.state == MessageState.SUBMITTED)
+            .where(Message.request_id.in_(taken), Message.state == MessageState.SUBMITTED)
             .values(next_poll_at=until, polls=Message.polls + 1),
             execution_options={"synchronize_session": False},
         )
-    return longest
+    return taken
 
 
-def _due(session: Session, limit: int, now: datetime, *criteria: ColumnElement[bool]) -> list[str]:
+def _due(session: Session, limit: int, now: datetime, *criteria: ColumnElement[bool]) -> list[Due]:
     """One request_id more than *limit*, if there are so many; those due longest first."""
-    due = session.scalars(
-        select(Message.request_id)
-        .where(Message.state == MessageState.SUBMITTED, Message.next_poll_at <= now, *criteria)
-        .order_by(Message.next_poll_at)
-        .limit((limit + 1) * ROWS_PER_REQUEST)
-    )
-    return [request_id for request_id in dict.fromkeys(due) if request_id is not None][: limit + 1]
+    found: dict[str, Due] = {}
+    for rows_looked_at in ((limit + 1) * each for each in ROWS_PER_REQUEST):
+        due = session.execute(
+            select(Message.request_id, Message.next_poll_at, Message.polls)
+            .where(Message.state == MessageState.SUBMITTED, Message.next_poll_at <= now, *criteria)
+            .order_by(Message.next_poll_at)
+            .limit(rows_looked_at)
+        ).all()
+        for row in due:
+            found.setdefault(row.request_id, Due(*row))  # type: ignore[arg-type]
+        if len(found) > limit or len(due) < rows_looked_at:
+            break
+    return list(found.values())[: limit + 1]
 
 
-def _youngest(session: Session, limit: int, now: datetime, rungs: int) -> list[str]:
-    found: dict[str, None] = {}
+def _youngest(session: Session, limit: int, now: datetime, rungs: int) -> list[Due]:
+    found: list[Due] = []
     for polls in range(rungs):
         if len(found) < limit:
-            found |= dict.fromkeys(_due(session, limit, now, Message.polls == polls))
-    return list(found)
+            found += _due(session, limit, now, Message.polls == polls)
+    return found
 
 
-def _some(longest: Sequence[str], youngest: Sequence[str], limit: int) -> list[str]:
-    share = max(1, limit // OLDEST_SHARE)
-    return list(dict.fromkeys([*longest[:share], *youngest, *longest]))[:limit]
+def _mixed(longest: Sequence[Due], youngest: Sequence[Due], limit: int, *, first: int) -> dict[str, datetime]:
+    """Whatever part of them is really asked, a quarter of it are those due longest."""
+    since = {due.request_id: due.since for due in (*youngest, *longest)}
+    share = longest[: max(1, min(limit, len(since)) // OLDEST_SHARE)]
+    of_share = {due.request_id for due in share}
+    order = [request_id for request_id in since if request_id not in of_share][: limit - len(share)]
+    for number, due in enumerate(share):
+        order.insert(first + number * OLDEST_SHARE, due.request_id)
+    return {request_id: since[request_id] for request_id in order}
 
 
-def hand_back(session: Session, request_ids: Collection[str], *, leased_until: datetime, now: datetime) -> None:
-    """These were leased, but nobody asked for them: they are due again, and no question is counted."""
-    if request_ids:
-        leased = (Message.request_id.in_(list(request_ids)), Message.state == MessageState.SUBMITTED)
+def hand_back(session: Session, due: Mapping[str, datetime], *, leased_until: datetime) -> None:
+    """These were leased, but nobody asked for them: they are due as long as they were, and no question is counted."""
+    if due:
+        leased = (Message.request_id.in_(due), Message.state == MessageState.SUBMITTED)
+        since = case({one: literal(at, Instant) for one, at in due.items()}, value=Message.request_id)
         session.execute(
             update(Message)
             .where(*leased, Message.next_poll_at == leased_until)
-            .values(next_poll_at=now, polls=Message.polls - 1),
+            .values(next_poll_at=since, polls=Message.polls - 1),
             execution_options={"synchronize_session": False},
         )
 

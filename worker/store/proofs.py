@@ -2,10 +2,10 @@
 
 Where one request_id stands for a whole request, asking for one message of a batch also brings those of which the answer
 to the post said nothing. Never by chance: the row must name the phone and the very text, must have been received on a
-day of the post, must be no row of another message of ours, and must fit no other message.
+day of the post, must be no row of another message of ours, and must be the only one that fits. Nor may there be another
+message of that phone and text that was ever posted and has no message_id: the row might be its own.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -53,22 +53,19 @@ def confirm(
         for one in doubtful
         if one.batch_id == batch_id and (report := _proof(one, rows.get(request_id, ())))
     ]
-    meant = Counter((request_id, report.message_id) for _, request_id, report in pairs)
-    sure = [pair for pair in pairs if meant[pair[1], pair[2].message_id] == 1]
+    sure = [(one, request_id, report) for one, request_id, report in pairs if not _has_twin(session, one)]
     return sum(_confirm(session, one, request_id, report, now) for one, request_id, report in sure)
 
 
 def _unclaimed(session: Session, answers: Mapping[str, Sequence[Report] | None]) -> dict[str, list[Report]]:
-    """The rows that are of no message of ours that we know to have been taken."""
+    """The rows that are not known to be of a message of ours; what names no message_id is among them."""
     wanted = [request_id for request_id, reports in answers.items() if reports and len(reports) > 1]
     if not wanted:
         return {}
     ours = select(Message.request_id, Message.message_id).where(Message.request_id.in_(wanted))
     known = {tuple(row) for row in session.execute(ours)}
     strange = {
-        request_id: [
-            one for one in answers[request_id] or () if one.message_id and (request_id, one.message_id) not in known
-        ]
+        request_id: [row for row in answers[request_id] or () if (request_id, row.message_id or "") not in known]
         for request_id in wanted
     }
     return {request_id: rows for request_id, rows in strange.items() if rows}
@@ -81,16 +78,23 @@ def _doubtful(session: Session, batches: Iterable[int]) -> list[_Doubtful]:
         .join(Batch, Message.batch_id == Batch.id)
         .where(Message.batch_id.in_(list(batches)), Message.state == MessageState.UNCONFIRMED)
     )
-    return [_Doubtful(*row) for row in session.execute(unconfirmed).tuples()]  # type: ignore[arg-type]
+    return [_Doubtful(*row) for row in session.execute(unconfirmed)]  # type: ignore[arg-type]
 
 
 def _proof(one: _Doubtful, rows: Sequence[Report]) -> Report | None:
     fitting = [row for row in rows if (row.recipient, row.text) == (one.phone, one.text) and _is_of_that_day(one, row)]
-    return fitting[0] if len(fitting) == 1 else None
+    return fitting[0] if len(fitting) == 1 and fitting[0].message_id else None
 
 
 def _is_of_that_day(one: _Doubtful, row: Report) -> bool:
     return row.received_at is not None and one.created_at - A_DAY <= row.received_at <= one.finished_at + A_DAY
+
+
+def _has_twin(session: Session, one: _Doubtful) -> bool:
+    """Whether the row may as well be of another message, which looks the same and may have been taken."""
+    alike = (Message.phone == one.phone, Message.text == one.text, Message.id != one.id)
+    nameless = (Message.attempts > 0, Message.message_id.is_(None))
+    return session.scalars(select(Message.id).where(*alike, *nameless).limit(1)).first() is not None
 
 
 def _confirm(session: Session, one: _Doubtful, request_id: str, report: Report, now: datetime) -> int:

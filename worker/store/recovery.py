@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from models import Batch, Message
@@ -14,6 +14,11 @@ from worker.store.outcomes import leave_unconfirmed
 
 RESTORED = "database_restored"
 LARGEST_BATCH = 100
+
+
+def last_batch(session: Session) -> int:
+    """The number of the last batch; 0 if there never was one. Retention keeps it."""
+    return session.scalar(select(func.max(Batch.id))) or 0
 
 
 class Newer(NamedTuple):
@@ -30,9 +35,10 @@ def newer_than(session: Session, since: datetime) -> Newer:
     return Newer(*session.execute(newer).one())
 
 
-def doubt_posting(session: Session, *, now: datetime, who: str) -> int:
-    """Batches that were under way at the backup become unconfirmed, whether they had begun or not. Return messages."""
-    under_way = session.scalars(select(Batch.id).where(Batch.state == BatchState.POSTING)).all()
+def doubt_posting(session: Session, *, since: datetime, now: datetime, who: str) -> int:
+    """Batches under way with messages of the backup become unconfirmed, begun or not; return how many messages."""
+    of_backup = exists().where(Message.batch_id == Batch.id, Message.created_at <= since)
+    under_way = session.scalars(select(Batch.id).where(Batch.state == BatchState.POSTING, of_backup)).all()
     return sum(_doubt(session, batch_id, now, who) for batch_id in under_way)
 
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from models import Batch, Callback, Decision, Message, RefusedIntake
 from models.lifecycle import FINAL, BatchState, Lane, MessageState
 from worker.store import decisions
 from worker.store.moves import move
-from worker.store.outcomes import leave_unconfirmed, release_untouched
+from worker.store.outcomes import NOT_ANSWERED, leave_unconfirmed, release_untouched
+from worker.store.recovery import RESTORED
 
 AT_ONCE = 1_000  # rows in one transaction: it never holds others up for long
 WORKER_DIED = "worker_died"
@@ -51,16 +52,20 @@ def expire_late(session: Session, *, now: datetime) -> int:
 def apply_policy(session: Session, lane: Lane, policy: str, *, now: datetime, most_resends: int) -> int:
     """Do with the lane's unconfirmed messages what its owner has set; return how many moved.
 
-    A message is resent at most *most_resends* times; after that it waits for a person, whatever the policy.
+    A message is resent at most *most_resends* times; after that it waits for a person, whatever the policy. So does
+    what a restored database put in doubt: nobody who set a policy thought of a whole queue at once.
     """
     if policy == "hold":
         return 0
-    # A worker that only seemed dead may still bring its answer; one that said itself that it was cut off has none.
-    no_answer_comes = or_(Message.reason.is_distinct_from(WORKER_DIED), Batch.finished_at < now - LATE_ANSWERS)
+    # A worker that only seemed dead may still bring its answer, and a report may tell what an answer left out; a worker
+    # that said itself that it was cut off has none.
+    answer_may_come = func.coalesce(Message.reason, "").in_([WORKER_DIED, NOT_ANSWERED])
+    no_answer_comes = or_(~answer_may_come, Batch.finished_at < now - LATE_ANSWERS)
+    not_restored = Message.reason.is_distinct_from(RESTORED)
     waiting = (
         select(Message.id)
         .join(Batch, Message.batch_id == Batch.id)
-        .where(Message.state == MessageState.UNCONFIRMED, Message.lane == lane, no_answer_comes)
+        .where(Message.state == MessageState.UNCONFIRMED, Message.lane == lane, no_answer_comes, not_restored)
         .with_for_update(of=Message, skip_locked=True)
     )
     if policy == "resend":
@@ -102,9 +107,10 @@ def delete_old_decisions(session: Session, *, before: datetime) -> int:
 
 
 def delete_empty_batches(session: Session, *, before: datetime) -> int:
-    """Delete batches that ended before *before* and have no message any more; return how many."""
+    """Delete batches that ended before *before* and have no message any more, but the last; return how many."""
     in_use = exists().where(Message.batch_id == Batch.id)
-    old = select(Batch.id).where(Batch.finished_at < before, ~in_use).order_by(Batch.id)
+    not_last = Batch.id < select(func.max(Batch.id)).scalar_subquery()
+    old = select(Batch.id).where(Batch.finished_at < before, ~in_use, not_last).order_by(Batch.id)
     return _delete(session, Batch, old.limit(AT_ONCE))
 
 

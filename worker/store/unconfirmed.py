@@ -59,6 +59,13 @@ class Unconfirmed(NamedTuple):
     resends: int
 
 
+class Post(NamedTuple):
+    """A message, and the batch in which it may have been taken."""
+
+    sms_id: int
+    batch_id: int
+
+
 def listed(session: Session, chosen: Chosen, *, after_id: int = 0, limit: int = 100) -> list[Unconfirmed]:
     """Up to *limit* of them behind *after_id*, in the order of their ids."""
     names = ("id", "uid", "lane", "producer", "key", "phone", "text", "posted_at")
@@ -83,7 +90,7 @@ def listed(session: Session, chosen: Chosen, *, after_id: int = 0, limit: int = 
     return [Unconfirmed(*row) for row in session.execute(found)]
 
 
-def ids(session: Session, chosen: Chosen, *, after_id: int, limit: int) -> Sequence[int]:
-    """The ids alone."""
-    found = select(Message.id).where(*chosen.criteria(), Message.id > after_id).order_by(Message.id).limit(limit)
-    return session.scalars(found).all()
+def posts(session: Session, chosen: Chosen) -> list[Post]:
+    """All of them, each with the post that is in doubt, in the order of their ids."""
+    found = select(Message.id, Message.batch_id).where(*chosen.criteria()).order_by(Message.id)
+    return [Post(*row) for row in session.execute(found)]  # type: ignore[arg-type]

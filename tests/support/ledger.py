@@ -1,0 +1,159 @@
+"""What must stand in the tables, kept in plain Python beside them: by the contract, not by the code."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from builders import Clock, Sessions
+from flights import Flight
+from sqlalchemy import select
+
+from models import Batch, Callback, Decision, Message, RefusedIntake
+from models.lifecycle import MOVES, TOLD, MessageState, Verdict
+
+FARTHEST_POLL = timedelta(minutes=20)  # a ladder's last step and its lease, and no more
+
+
+@dataclass
+class Known:
+    """One accepted order."""
+
+    uid: str
+    lane: str
+    ordered_at: datetime
+    send_at: datetime | None = None  #: None: at once
+    expires_at: datetime | None = None
+    wants: bool = False  #: to be told
+    state: MessageState = MessageState.QUEUED
+    resends: int = 0
+    decisions: set[str] = field(default_factory=set)  #: names of those carried out on it
+    told: list[str] = field(default_factory=list)
+    flight: Flight | None = None  #: its last post
+    may_be_taken: int = 0  #: posts of it that nobody can rule out
+    request_id: str | None = None
+    submitted_at: datetime | None = None
+    doubted_at: datetime | None = None  #: when its batch was given up, or answered after that
+    given_up: bool = False  #: by upkeep, so that its answer may come yet
+
+
+class Ledger:
+    """Every message by its id, and what its table must say of it."""
+
+    def __init__(self, sessions: Sessions, clock: Clock) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self.latest = clock.at  #: that the clock ever said
+        self.messages: dict[int, Known] = {}
+        self.refused: set[tuple[str, bytes]] = set()
+        self.heard: set[str] = set()  #: event_ids that reached a receiver
+
+    def __getitem__(self, sms_id: int) -> Known:
+        return self.messages[sms_id]
+
+    def of_state(self, *states: str) -> list[int]:
+        return [sms_id for sms_id, known in self.messages.items() if known.state in states]
+
+    def of_uid(self, uid: str) -> int | None:
+        return next((sms_id for sms_id, known in self.messages.items() if known.uid == uid), None)
+
+    def of_flight(self, flight: Flight) -> list[int]:
+        """The messages of a post whose outcome is still open."""
+        still = self.of_state("posting", "unconfirmed")
+        return [sms_id for sms_id in still if self.messages[sms_id].flight is flight]
+
+    def is_late(self, sms_id: int) -> bool:
+        expires_at = self.messages[sms_id].expires_at
+        return expires_at is not None and expires_at <= self._clock()
+
+    def may_be_posted(self, sms_id: int) -> bool:
+        known = self.messages[sms_id]
+        return known.state == "queued" and (known.send_at is None or known.send_at <= self._clock())
+
+    def is_due(self, sms_id: int) -> bool:
+        """The same, and it must be: what was ordered at once by a clock that ran ahead waits for upkeep's look."""
+        return self.may_be_posted(sms_id) and self.messages[sms_id].ordered_at <= self._clock()
+
+    def add(self, known: Known) -> None:
+        """An order was accepted: it must be a row from now on."""
+        with self._sessions() as session:
+            sms_id = session.scalars(select(Message.id).where(Message.uid == known.uid)).one()
+        self.messages[sms_id] = known
+
+    def move(self, sms_id: int, target: str, *, given_up: bool = False) -> None:
+        """It must be in *target* now."""
+        known, state = self.messages[sms_id], MessageState(target)
+        assert state in MOVES[known.state], f"{known.state} to {target}"
+        known.state = state
+        if state in TOLD and known.wants:
+            known.told.append(target)
+        if state == "submitted":
+            known.submitted_at = self._clock()
+        if state == "unconfirmed":
+            known.doubted_at, known.given_up = self._clock(), given_up
+
+    def decide(self, sms_id: int, verdict: str, name: str) -> None:
+        """Somebody decided about one in doubt: once for each *name*, however often it comes."""
+        known = self.messages[sms_id]
+        if known.state != "unconfirmed" or name in known.decisions:
+            return
+        known.decisions.add(name)
+        known.resends += verdict == "resend"
+        self.move(sms_id, "queued" if verdict == "resend" else "failed")
+
+    def may(self, sms_ids: Collection[int], target: str) -> list[int]:
+        """Each of these may have moved to *target*, or not; return those that did."""
+        if not sms_ids:
+            return []
+        with self._sessions() as session:
+            there = select(Message.id).where(Message.id.in_(sms_ids), Message.state == target)
+            moved = list(session.scalars(there))
+        for sms_id in moved:
+            self.move(sms_id, target)
+        return moved
+
+    def check(self) -> None:
+        """Compare all with the tables, and look at what must hold whatever happened."""
+        self.latest = max(self.latest, self._clock())
+        self._check_messages(self._rows(Message.id, Message.uid, Message.state, Message.resends, Message.next_poll_at))
+        self._check_batches()
+        self._check_told(self._rows(Callback.event_id, Callback.sms_id, Callback.state, Callback.event))
+        verdicts = Counter(self._rows(Decision.uid, Decision.what))
+        for known in self.messages.values():
+            assert verdicts[known.uid, Verdict.RESEND] == known.resends, "a resend that nobody is named for"
+            assert known.may_be_taken <= 1 + known.resends, "posted again without a decision"
+        assert len(self._rows(RefusedIntake.id)) == len(self.refused)
+
+    def _check_messages(self, rows: list[Any]) -> None:
+        expected = {sms_id: (known.uid, known.state, known.resends) for sms_id, known in self.messages.items()}
+        assert {row.id: (row.uid, row.state, row.resends) for row in rows} == expected
+        for row in rows:
+            assert not row.next_poll_at or row.next_poll_at <= self.latest + FARTHEST_POLL, "asked too late"
+
+    def _check_batches(self) -> None:
+        columns = (Message.id, Message.state, Batch.state.label("batch"), Batch.begins_by, Batch.lease_until)
+        with self._sessions() as session:
+            rows = session.execute(select(*columns).join(Batch, Message.batch_id == Batch.id)).all()
+            open_batches = session.scalars(select(Batch.id).where(Batch.state == "posting")).all()
+        for row in rows:
+            assert (row.state == "posting") <= (row.batch == "posting"), "in a batch that is over"
+            flight = self.messages[row.id].flight
+            if row.state == "posting" and flight:
+                assert row.lease_until
+                assert flight.began == (row.begins_by is None), "what has begun is not said, or said too early"
+        flights = {id(self.messages[sms_id].flight) for sms_id in self.of_state("posting")}
+        assert len(open_batches) == len(flights), "an open batch without messages"
+
+    def _check_told(self, rows: list[Any]) -> None:
+        told: dict[int, list[tuple[str, str]]] = {sms_id: [] for sms_id in self.messages}
+        for row in rows:
+            told.get(row.sms_id, []).append((row.event["at"], row.event["state"]))
+            assert row.state != "told" or row.event_id in self.heard
+        for sms_id, known in self.messages.items():
+            assert Counter(state for _, state in told[sms_id]) == Counter(known.told), "a change that is not told"
+
+    def _rows(self, *columns: Any) -> list[Any]:
+        with self._sessions() as session:
+            return list(session.execute(select(*columns)))
+

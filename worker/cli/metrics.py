@@ -1,0 +1,80 @@
+"""``sms metrics``: figures for Prometheus, once or for as long as somebody asks."""
+
+import signal
+from threading import Event
+from typing import Annotated
+
+import typer
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from sqlalchemy.orm import Session, sessionmaker
+
+from worker.cli.db import looking_at
+from worker.cli.given import WrongInput, address
+from worker.clock import utc_now
+from worker.metrics import HouseCollector
+from worker.settings import load_settings
+from worker.store.engine import make_engine, make_sessions
+from worker.store.schema import check_schema
+
+DEFAULT_ADDRESS = "127.0.0.1:9178"
+SCRAPES_AT_ONCE = 2
+
+
+def metrics(
+    where: Annotated[
+        str | None, typer.Argument(metavar="HOST:PORT", help=f"For --serve: where ({DEFAULT_ADDRESS} if not given).")
+    ] = None,
+    *,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve http://HOST:PORT/metrics until Ctrl-C.")] = False,
+) -> None:
+    """Print the house's figures in Prometheus' text format.
+
+    They come from the database, so they are true when all workers are dead, too.
+
+    No phone, text or login is in them.
+
+    Alert on sms_database_up (when it is 0), sms_unconfirmed_messages,
+
+    sms_account_paused, sms_account_held, sms_circuit_open, sms_callbacks_failed,
+
+    and sms_waiting_oldest_seconds. What to do about each stands in the view
+
+    v_attention of the database.
+
+    Exit code 2: wrong input or settings, an unreachable database, an address in use.
+    """
+    if where and not serve:
+        raise WrongInput(f"An address is only for --serve: sms metrics --serve {where}")
+    host, port = address(where or DEFAULT_ADDRESS)
+    settings = load_settings()
+    with looking_at(settings.database_url) as engine:
+        check_schema(engine)
+    engine = make_engine(settings.database_url, connections=SCRAPES_AT_ONCE)
+    registry = _registry(make_sessions(engine), settings.gateway_login)
+    if serve:
+        _serve(registry, host, port)
+    else:
+        typer.echo(generate_latest(registry), nl=False)
+    engine.dispose()
+
+
+def _registry(sessions: sessionmaker[Session], login: str) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(HouseCollector(sessions, login, utc_now))
+    return registry
+
+
+def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise WrongInput(f"{host}:{port} cannot be listened on: {error.strerror or error}. Choose another.") from None
+    stopping = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # without a handler, process 1 of a container would hear neither
+        signal.signal(number, lambda *_: stopping.set())
+    name = f"[{host}]" if ":" in host else host
+    typer.echo(f"Serving http://{name}:{server.server_port}/metrics until Ctrl-C.")
+    stopping.wait()
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,64 @@
+"""What is shown of messages: no text, and no more of a phone than its last four digits, unless it is asked for."""
+
+import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from worker.store.unconfirmed import Unconfirmed
+
+SHOWN_DIGITS = 4
+
+
+def masked(phone: str) -> str:
+    """All but the last four digits hidden.
+
+    >>> masked("998901234567")
+    '********4567'
+    """
+    return "*" * max(0, len(phone) - SHOWN_DIGITS) + phone[-SHOWN_DIGITS:]
+
+
+def visible(words: str) -> str:
+    r"""*words* of other hands without what a terminal would obey or break the line at.
+
+    >>> visible("order-1\x1b[2J")
+    'order-1\\x1b[2J'
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in words)
+
+
+def as_lines(one: Unconfirmed, *, policy: str, zone: ZoneInfo, reveal: bool) -> str:
+    """A message in doubt, for people; its times in *zone*."""
+    key = f", key {visible(one.key)}" if one.key is not None else ""
+    broke = visible(one.reason or "no reason is known") + (f", HTTP {one.http_status}" if one.http_status else "")
+    phone = one.phone if reveal else masked(one.phone)
+    size = f"{one.batch_size} message{'s' * (one.batch_size != 1)}"
+    tries = f"attempts {one.attempts}, resends {one.resends}, the lane's policy is {policy}"
+    lines = [
+        f"{visible(one.uid)}  {one.lane}  {phone}  producer {visible(one.producer)}{key}",
+        f"posted {_local(one.posted_at, zone)}, unconfirmed since {_local(one.unconfirmed_at, zone)}: {broke}",
+        f"batch {one.batch_id} ({size}) by {visible(one.worker)}, {tries}",
+        *([f"text: {visible(one.text)}"] if reveal else []),
+    ]
+    return "\n  ".join(lines)
+
+
+def as_json(one: Unconfirmed, *, policy: str, reveal: bool) -> str:
+    """The same for programs, on one line; instants in UTC. ``text`` is there only if it is to be revealed."""
+    known = one._asdict() | {"phone": one.phone if reveal else masked(one.phone), "policy": policy}
+    if not reveal:
+        del known["text"]
+    return json.dumps(known, ensure_ascii=False, default=datetime.isoformat)
+
+
+def counted(messages: int, parts: int) -> str:
+    """How many that is.
+
+    >>> counted(1, 2), counted(12, 12)
+    ('1 message (2 parts)', '12 messages (12 parts)')
+    """
+    return f"{messages} message{'s' * (messages != 1)} ({parts} part{'s' * (parts != 1)})"
+
+
+def _local(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).isoformat(timespec="seconds")

@@ -1,0 +1,73 @@
+"""How the house stands, in figures, each by one query that stays cheap however many old messages there are."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models import Account, Batch, Callback, Circuit, Message, RefusedIntake
+from models.lifecycle import AccountState, BatchState, CallbackState, CircuitState, MessageState
+
+
+class Queue(NamedTuple):
+    """What a lane has queued."""
+
+    queued: int  #: whether due or not
+    waiting: int  #: of these, what may be posted now
+    oldest_at: datetime | None  #: since when the oldest of these may
+
+
+class Standing(NamedTuple):
+    """Whether we may post."""
+
+    paused: bool
+    held: bool
+
+
+def queues(session: Session, *, now: datetime) -> dict[str, Queue]:
+    """By lane. Reads ix_messages_claim, which holds the queued messages alone."""
+    due = Message.send_at <= now
+    columns = (func.count(), func.count().filter(due), func.min(Message.send_at).filter(due))
+    queued = select(Message.lane, *columns).where(Message.state == MessageState.QUEUED).group_by(Message.lane)
+    return {lane: Queue._make(counts) for lane, *counts in session.execute(queued)}
+
+
+def posting(session: Session) -> int:
+    """Messages that are being posted. Reads ix_batches_lease_until, the open batches, and their messages."""
+    # No join: without statistics SQLite would begin it at the messages, all of them.
+    in_batch = Message.batch_id.in_(select(Batch.id).where(Batch.state == BatchState.POSTING))
+    return session.scalars(select(func.count()).where(in_batch, Message.state == MessageState.POSTING)).one()
+
+
+def submitted(session: Session) -> int:
+    """Messages whose report is awaited. Reads ix_messages_poll, which holds these alone."""
+    return session.scalars(select(func.count()).where(Message.state == MessageState.SUBMITTED)).one()
+
+
+def unconfirmed(session: Session) -> dict[str, int]:
+    """By lane. Reads ix_messages_unconfirmed, which holds these alone."""
+    in_doubt = select(Message.lane, func.count()).where(Message.state == MessageState.UNCONFIRMED)
+    return {lane: messages for lane, messages in session.execute(in_doubt.group_by(Message.lane))}  # noqa: C416
+
+
+def callbacks(session: Session, state: CallbackState) -> int:
+    """Those that are owed or failed. Reads ix_callbacks_next_try_at or ix_callbacks_failed, which hold these alone."""
+    return session.scalars(select(func.count()).where(Callback.state == state)).one()
+
+
+def refused(session: Session) -> int:
+    """Orders that were refused. Reads an index of all of refused_intakes, a table of what somebody has to mend."""
+    return session.scalars(select(func.count()).select_from(RefusedIntake)).one()
+
+
+def standing(session: Session, login: str) -> Standing:
+    """Whether the account of *login* is paused by its own trouble, or held by a person."""
+    row = session.execute(select(Account.state, Account.held_at).where(Account.login == login)).first()
+    return Standing(row.state == AccountState.PAUSED, row.held_at is not None) if row else Standing(False, False)
+
+
+def open_circuits(session: Session, login: str) -> set[str]:
+    """The rooms of *login* whose circuit is open."""
+    circuits = select(Circuit.room).join(Account, Circuit.account_id == Account.id)
+    return set(session.scalars(circuits.where(Account.login == login, Circuit.state == CircuitState.OPEN)))
