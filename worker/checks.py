@@ -8,7 +8,8 @@ from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 
 from worker.celery import LANES, app, settings
-from worker.errors import SchemaMismatch
+from worker.errors import SchemaMismatch, SettingsError
+from worker.gateway.http import environment_of
 from worker.names import WorkerName
 from worker.store.engine import make_engine, make_sessions, reading
 from worker.store.recovery import last_batch
@@ -25,6 +26,7 @@ def complaint_about(node: str, options: Mapping[str, Any]) -> str | None:
     return (
         _of_queues(options.get("queues"))
         or _of_pool(options)
+        or _of_gateway()
         or _of_database()
         or _of_restore()
         or _of_name(node)  # last: it takes the name
@@ -93,6 +95,14 @@ def _of_restore() -> str | None:
         f"The database's last batch is {last}, but {highest} was seen: it came from a backup, and would post again "
         "what was posted since. Run: sms recover --since TIME, the moment of the backup."
     )
+
+
+def _of_gateway() -> str | None:
+    try:
+        environment_of(settings.gateway_url)
+    except SettingsError as error:
+        return str(error)
+    return None
 
 
 def _of_database() -> str | None:

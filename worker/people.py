@@ -103,9 +103,9 @@ class Person:
 
     def _decide(self, verdict: Verdict, some: Sequence[Post]) -> int:
         decide = {Verdict.RESEND: decisions.resend, Verdict.DROP: decisions.drop}[verdict]
-        these = tuple_(Message.id, Message.batch_id).in_(some)
+        these = (Message.id.in_([one.sms_id for one in some]), tuple_(Message.id, Message.batch_id).in_(some))
         with self.sessions.begin() as session:
-            return decide(session, these, now=self.now(), who=self.who)
+            return decide(session, *these, now=self.now(), who=self.who)
 
     def _doubt_queued(self, account_id: int, since: datetime) -> int:
         with self.sessions.begin() as session:

@@ -167,7 +167,7 @@ class _Outside:
 
     @property
     def _call_timeout(self) -> timedelta:
-        # Twice: the head and the body of an answer may each take their time.
+        # The gateway's client bounds the whole answer by twice the read time-out, however it trickles.
         return self._connect_timeout + 2 * timedelta(seconds=self.settings.gateway_read_timeout_seconds)
 
     @property

@@ -32,6 +32,12 @@ def refusal_of(house: System, *options: str, **env: str) -> str:
             ["-Q", "sms.otp,sms.submission"], {}, "Leave the lanes out of -Q", id="a lane consumed twice over"
         ),
         pytest.param(["-P", "solo", "-Q", "sms.opt"], {}, "there is no such queue", id="a misspelt queue"),
+        pytest.param(
+            [],
+            {"ALL_PROXY": "socks5://127.0.0.1:1", "SMS_GATEWAY_URL": "http://10.0.0.1/smsgateway"},
+            "SOCKS proxy",
+            id="a SOCKS proxy",
+        ),
         pytest.param([], {"CELERY_BROKER_URL": "redis://127.0.0.1:1/7"}, "names another broker", id="two brokers"),
     ],
 )

@@ -31,15 +31,9 @@ def metrics(
 
     They come from the database, so they are true when all workers are dead, too.
 
-    No phone, text or login is in them.
+    While the database is away, sms_database_up is 0 and the others are absent.
 
-    Alert on sms_database_up (when it is 0), sms_unconfirmed_messages,
-
-    sms_account_paused, sms_account_held, sms_circuit_open, sms_callbacks_failed,
-
-    and sms_waiting_oldest_seconds. What to do about each stands in the view
-
-    v_attention of the database.
+    The view v_attention shows what needs a person, row by row, and what to do.
 
     Exit code 2: wrong input or settings, an unreachable database, an address in use.
     """

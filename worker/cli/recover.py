@@ -86,9 +86,10 @@ def _alive(settings: Settings) -> list[str]:
         try:
             return LaneLists(redis, owner="", prefix=settings.redis_key_prefix).alive()
         except RedisError as error:
+            why = str(error).splitlines()[0].rstrip(".")
             raise SettingsError(
                 f"SMS_REDIS_URL: Redis at {without_secrets(settings.redis_url)} does not answer, so that nobody can "
-                f"tell whether workers run: {str(error).splitlines()[0].rstrip('.')}. Start it first. Nothing was changed."
+                f"tell whether workers run: {why}. Start it first. Nothing was changed."
             ) from None
 
 

@@ -40,6 +40,12 @@ RISK = {
 }
 DONE = {Verdict.RESEND: "queued to be posted again", Verdict.DROP: "dropped"}
 
+Limit = Annotated[
+    int | None, typer.Option(min=1, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all).")
+]
+ForPrograms = Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole phones, and the texts.")]
+
 unconfirmed = typer.Typer(invoke_without_command=True, add_completion=False)
 
 
@@ -54,11 +60,9 @@ def look(
     reason: Reason = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all).")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")] = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show whole phones, and the texts.")] = False,
+    limit: Limit = None,
+    json: ForPrograms = False,
+    reveal: Reveal = False,
 ) -> None:
     """List the messages that may or may not have been taken by the gateway, with all that is known about them.
 
@@ -72,19 +76,11 @@ def look(
     settings = load_settings()
     chosen = choose(settings.zone, uids or [], Filters(batch, lane, producer, reason, since, until))
     with a_person() as person:
-        messages, parts, _ = _count(person, chosen, err=json)
-        if messages:
-            typer.echo(f"Unconfirmed: {counted(messages, parts)}.", err=json)
         if json:
-            shown = _list(person, settings, chosen, limit, partial(as_json, reveal=reveal))
+            _show(person, settings, chosen, limit, partial(as_json, reveal=reveal), err=True)
         else:
             written = partial(as_lines, zone=settings.zone, reveal=reveal)
-            shown = _list(person, settings, chosen, limit or FOR_PEOPLE, written)
-    if messages > shown:
-        more = f"Not shown: {messages - shown} more. --limit {messages} shows them all, filters narrow them."
-        typer.echo(more, err=json)
-    if messages and not json:
-        typer.echo("To decide: sms unconfirmed resend, or sms unconfirmed drop, with uids or the same filters.")
+            _show(person, settings, chosen, limit or FOR_PEOPLE, written)
 
 
 def decide(
@@ -174,13 +170,28 @@ def _count(person: Person, chosen: Chosen, *, err: bool = False) -> _Count:
     return _Count(messages, parts, len(settled))
 
 
-def _list(person: Person, settings: Settings, chosen: Chosen, limit: int | None, written: Callable[..., str]) -> int:
-    """Write one after the other, and return how many."""
+def _show(
+    person: Person,
+    settings: Settings,
+    chosen: Chosen,
+    limit: int | None,
+    written: Callable[..., str],
+    *,
+    err: bool = False,
+) -> None:
+    """Write one after the other, as *written* has it, and what is to be said about them, on standard error if *err*."""
+    messages, parts, _ = _count(person, chosen, err=err)
+    if messages:
+        typer.echo(f"Unconfirmed: {counted(messages, parts)}.", err=err)
     shown = 0
     for one in islice(person.unconfirmed(chosen), limit):
         typer.echo(written(one, policy=settings.unconfirmed_policy(Lane(one.lane))))
         shown += 1
-    return shown
+    if messages > shown:
+        more = f"Not shown: {messages - shown} more. --limit {messages} shows them all, filters narrow them."
+        typer.echo(more, err=err)
+    if shown and not err:
+        typer.echo("To decide: sms unconfirmed resend, or sms unconfirmed drop, with uids or the same filters.")
 
 
 def _refuse_what_would_be_ignored(ctx: typer.Context) -> None:

@@ -57,7 +57,7 @@ class HttpGateway(Gateway):
         self._monotonic = monotonic
         self._of_thread = threading.local()
         self._adapters: WeakSet[ConnectsFirstAdapter] = WeakSet()
-        self._environment = _environment(self._url)
+        self._environment = environment_of(self._url)
         parts = urlsplit(self._url)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             log.warning("gateway_in_clear", hint="login, password, phones and texts cross the network unencrypted")
@@ -154,7 +154,7 @@ def _nothing() -> None:
     pass
 
 
-def _environment(url: str) -> dict[str, Any]:
+def environment_of(url: str) -> dict[str, Any]:
     """What the environment says of proxies and of authorities to trust (HTTPS_PROXY, REQUESTS_CA_BUNDLE)."""
     with requests.Session() as session:
         found = session.merge_environment_settings(url, {}, stream=True, verify=True, cert=None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.orm import Session
 
 from models import Decision, Message
@@ -54,10 +54,12 @@ def resolve(session: Session, uids: Sequence[str], decision: str, *, now: dateti
 
     *by* names the decision: redelivered, it is not carried out on a message that was cut off anew meanwhile.
     """
-    not_yet = Message.resolved_by.is_distinct_from(by)
+    who = f"order:{by}"
+    audited = exists().where(Decision.uid == Message.uid, Decision.who == who)
+    not_yet = (Message.resolved_by.is_distinct_from(by), ~audited)  # the last release's workers write no audit
     decide = resend if decision == "resend" else drop
     slices = (uids[start : start + AT_ONCE] for start in range(0, len(uids), AT_ONCE))
-    return sum(decide(session, Message.uid.in_(some), not_yet, now=now, who=f"order:{by}", by=by) for some in slices)
+    return sum(decide(session, Message.uid.in_(some), *not_yet, now=now, who=who, by=by) for some in slices)
 
 
 def audit(session: Session, what: Verdict, uids: Mapping[str, str | None], *, now: datetime, who: str) -> None:
