@@ -11,7 +11,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
 from models.lifecycle import Lane
-from worker.celery import LANES, app
+from worker.celery import LANES, app, settings
 from worker.envelope import Envelope
 from worker.errors import OrderRefused
 from worker.orders import TASKS, Refusal, refusal
@@ -84,6 +84,13 @@ for _name in TASKS:
 
 class KeepingConsumer(Consumer):
     """Celery's consumer drops what it cannot read; this one keeps it first, or else gives it back to its queue."""
+
+    def add_task_queue(self, queue: str, *options: Any, **more: Any) -> None:
+        """Of `celery control add_consumer`: a lane consumed as ordinary tasks as well could lose orders to a kill."""
+        if settings.broker_is_redis and queue in LANES:
+            log.error("lane_not_consumed", queue=queue, hint="every worker takes orders off the lanes by itself")
+            return
+        super().add_task_queue(queue, *options, **more)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is broken, of another kind, or compressed."""

@@ -106,6 +106,15 @@ def test_a_worker_that_left_keeps_nobody_from_it(sessions: Sessions, sms: Sms, r
     assert states_of(sessions) == ["unconfirmed"]
 
 
+def test_a_worker_that_shows_no_sign_of_life_keeps_nobody_from_it(sessions: Sessions, sms: Sms, redis: Redis) -> None:
+    stored(sessions, **BEFORE)
+    LaneLists(redis, owner="killed").take(Lane.OTP, most=1, most_bytes=1)
+    redis.delete("sms:intake:alive:killed")
+
+    assert sms("recover", *SINCE).code == 0
+    assert states_of(sessions) == ["unconfirmed"]
+
+
 def test_while_redis_is_away_nothing_is_changed(sessions: Sessions, sms: Sms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMS_REDIS_URL", "redis://:hidden@127.0.0.1:1/0")
     stored(sessions, **BEFORE)

@@ -205,7 +205,9 @@ def test_wrong_words_get_one_line(sms: Sms, words: list[str], said: str) -> None
     [
         pytest.param(["--lane", "sms.otp"], "'normal'", id="lane"),
         pytest.param(["--batch", "0"], "greater than or equal to 1", id="batch of nothing"),
-        pytest.param(["--batch", str(2**63)], "less than or equal to 9223372036854775807", id="batch beyond any database"),
+        pytest.param(
+            ["--batch", str(2**63)], "less than or equal to 9223372036854775807", id="batch beyond any database"
+        ),
         pytest.param(["--limit", "0"], "greater than or equal to 1", id="limit of nothing"),
         pytest.param(["--limit", "all"], "valid integer", id="limit in words"),
     ],

@@ -64,3 +64,15 @@ def test_a_body_that_cannot_be_decoded_is_kept(house: System, task: str) -> None
     assert (refused.body, refused.body_encoding) == (BROKEN.decode(), "utf-8")
     assert b"998907654321" not in worker.log.read_bytes(), "a phone stands in no log"
     assert goes_on(house)
+
+
+def test_a_running_worker_cannot_be_told_to_consume_a_lane_the_lossy_way(house: System) -> None:
+    house.beat()
+    worker = house.worker()
+
+    house.producer.control.add_consumer("sms.otp", reply=True, timeout=5)
+    worker.wait_until_logged("lane_not_consumed")
+
+    asked = house.producer.control.inspect(timeout=5).active_queues() or {}
+    assert "sms.otp" not in {queue["name"] for queues in asked.values() for queue in queues}
+    assert goes_on(house)

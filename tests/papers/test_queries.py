@@ -33,6 +33,6 @@ def test_each_query_finds_what_is_there(
     with engine.connect() as connection:
         found = [len(connection.execute(text(statement)).all()) for statement in statements]
 
-    queued, by_phone, by_key, unconfirmed, accounts, refused, untold = found
-    assert (queued, by_phone, by_key, accounts, refused) == (1, 1, 1, 1, 1)
-    assert (unconfirmed, untold) == (0, 0)
+    queued, by_phone, by_key, attention, unconfirmed, accounts, circuits, decided, refused, untold = found
+    assert (queued, by_phone, by_key, attention, accounts, circuits, refused) == (1, 1, 1, 1, 1, 2, 1)
+    assert (unconfirmed, decided, untold) == (0, 0, 0)

@@ -12,14 +12,14 @@ from worker.cli.db import looking_at
 from worker.clock import utc_now
 from worker.people import Person
 from worker.settings import Settings, load_settings
-from worker.store.engine import make_sessions
+from worker.store.engine import make_engine, make_sessions
 from worker.store.schema import check_schema
 from worker.watermark import Watermark
 from worker.wiring import make_redis
 
 REDIS_TIMEOUT_SECONDS = 5
 
-Who = Annotated[str | None, typer.Option("--as", help="Who decides, for the audit.  [default: USER@HOST]")]
+Who = Annotated[str | None, typer.Option("--as", help="Who decides, for the audit (USER@HOST if not given).")]
 
 
 @contextmanager
@@ -28,9 +28,13 @@ def a_person(who: str | None = None) -> Iterator[Person]:
     settings = load_settings()
     with looking_at(settings.database_url) as engine:
         check_schema(engine)
+    engine = make_engine(settings.database_url, connections=2)
+    try:
         yield Person(
             make_sessions(engine), settings.gateway_login, who or _user(), utc_now, watermark=_watermark(settings)
         )
+    finally:
+        engine.dispose()
 
 
 def _watermark(settings: Settings) -> Watermark | None:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models import Batch, Message
 from models.lifecycle import Lane, MessageState
@@ -26,16 +26,20 @@ class Chosen:
 
     def criteria(self) -> list[ColumnElement[bool]]:
         """The same for a WHERE."""
-        given = (
-            (self.uids, Message.uid.in_(self.uids)),
-            (self.batch_id, Message.batch_id == self.batch_id),
-            (self.lane, Message.lane == self.lane),
-            (self.producer, Message.producer == self.producer),
-            (self.reason, Message.reason == self.reason),
-            (self.posted_since, Message.posted_at >= self.posted_since),
-            (self.posted_until, Message.posted_at < self.posted_until),
+        equal: tuple[tuple[InstrumentedAttribute[Any], Any], ...] = (
+            (Message.batch_id, self.batch_id),
+            (Message.lane, self.lane),
+            (Message.producer, self.producer),
+            (Message.reason, self.reason),
         )
-        return [Message.state == MessageState.UNCONFIRMED, *(criterion for value, criterion in given if value)]
+        chosen = [Message.state == MessageState.UNCONFIRMED, *(column == value for column, value in equal if value)]
+        if self.uids:
+            chosen.append(Message.uid.in_(self.uids))
+        if self.posted_since:
+            chosen.append(Message.posted_at >= self.posted_since)
+        if self.posted_until:
+            chosen.append(Message.posted_at < self.posted_until)
+        return chosen
 
 
 class Unconfirmed(NamedTuple):
