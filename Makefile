@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := .tools/bin/uv
 READY := .venv/.ready
 
-.PHONY: help demo up test check docs format lock clean
+.PHONY: help demo up test chaos check docs format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ up: $(READY) ## run everything on this machine: Redis-compatible server, SQLite,
 
 test: $(READY) ## every test: real Redis, PostgreSQL and SQLite, a real HTTP server, a real worker
 	@$(BIN)/pytest
+
+chaos: $(READY) ## break everything on purpose for an hour, account for every message; SEED=… runs one again
+	@$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed $(SEED))
 
 check: $(READY) ## format, lint, types, import contracts, migrations, docs, compose file
 	@$(BIN)/ruff format --check .
