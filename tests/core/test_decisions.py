@@ -107,6 +107,19 @@ def test_a_decision_that_is_redelivered_does_not_resend_what_was_cut_off_anew(se
     assert (again.moved, other.moved, the_sms(sessions, sms).resends) == (0, 1, 2)
 
 
+def test_a_decision_that_is_redelivered_after_somebody_elses_does_not_resend_either(sessions: Sessions) -> None:
+    sms = stored(sessions, state=MessageState.UNCONFIRMED, uid="1")
+    decision = an_envelope("sms.resolve", ["1"], "resend", task_id=TASK_ID)
+    for one in (decision, an_envelope("sms.resolve", ["1"], "resend")):
+        take(sessions, one)
+        with sessions.begin() as session:
+            session.execute(update(Message).values(state="unconfirmed"))
+
+    again = take(sessions, decision)
+
+    assert (again.moved, the_sms(sessions, sms).resends) == (0, 2)
+
+
 def test_a_decision_about_very_many_messages_is_carried_out(sessions: Sessions) -> None:
     stored(sessions, state=MessageState.UNCONFIRMED, uid="last")
     uids = [str(number) for number in range(70_000)]

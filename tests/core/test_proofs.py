@@ -35,12 +35,13 @@ PHONE, TEXT = "998907654321", "Your code is 4821"
 A_YEAR = timedelta(days=365)
 
 
-def answered_in_part(sessions: Sessions, **changes: Any) -> tuple[int, int]:
+def answered_in_part(sessions: Sessions, request_id: str = "5001", **changes: Any) -> tuple[int, int]:
     """A batch of which the gateway's answer named one message and left out another; return their ids."""
     with sessions.begin() as session:
         batch_id = a_batch(session, state=BatchState.ACCEPTED, size=2, accepted=1, refused=0)
     doubtful = {"state": S.UNCONFIRMED, "phone": PHONE, "text": TEXT, "reason": "not_in_the_answer"}
-    return submitted(sessions, batch_id=batch_id), stored(sessions, **doubtful | {"batch_id": batch_id} | changes)
+    sibling = submitted(sessions, batch_id=batch_id, request_id=request_id)
+    return sibling, stored(sessions, **doubtful | {"batch_id": batch_id} | changes)
 
 
 def its_row(**changes: Any) -> Said:
@@ -179,12 +180,17 @@ def test_strangers_under_the_same_request_id_change_nothing(sessions: Sessions) 
 
 
 def test_a_request_proves_nothing_about_another_batch(sessions: Sessions) -> None:
-    submitted(sessions)
-    sms = stored(sessions, state=S.UNCONFIRMED, phone=PHONE, text=TEXT)
+    answered_in_part(sessions, phone="998901111111")
+    _, sms = answered_in_part(sessions, "5002")
+    cut_off = stored(sessions, state=S.UNCONFIRMED, phone="998902222222", text=TEXT)
 
-    asks(sessions, [a_report("transmitted"), its_row()])
+    def answer(request_id: str) -> Sequence[Said]:
+        of_others = [its_row(), its_row(message_id="13", recipient="998902222222")]
+        return [a_report("transmitted"), *(of_others if request_id == "5001" else [its_row(text="A stranger's")])]
 
-    assert the_sms(sessions, sms).state == "unconfirmed"
+    asks(sessions, answer, answer)
+
+    assert [the_sms(sessions, one).state for one in (sms, cut_off)] == ["unconfirmed", "unconfirmed"]
 
 
 def test_a_row_under_the_same_request_id_that_another_message_of_ours_is_known_by_proves_nothing(
@@ -202,10 +208,7 @@ def test_a_row_under_the_same_request_id_that_another_message_of_ours_is_known_b
 def test_one_row_that_fits_two_messages_proves_nothing_of_either(sessions: Sessions) -> None:
     """Both went with requests whose request_id is the same."""
     _, first = answered_in_part(sessions)
-    with sessions.begin() as session:
-        batch_id = a_batch(session, state=BatchState.ACCEPTED, size=2, accepted=1, refused=0)
-    submitted(sessions, batch_id=batch_id, message_id="21", phone="998901111111")
-    second = stored(sessions, state=S.UNCONFIRMED, phone=PHONE, text=TEXT, batch_id=batch_id)
+    _, second = answered_in_part(sessions)
 
     asks(sessions, [a_report("transmitted"), its_row()])
 
