@@ -13,7 +13,7 @@ from worker.backoff import Dice, ladder
 from worker.errors import GatewayError, RequestIdUnknown
 from worker.gateway import Gateway, Report
 from worker.store import circuits, polls
-from worker.store.circuits import Standing, Trouble
+from worker.store.circuits import Trouble
 from worker.store.moves import OWED
 from worker.store.polls import Schedule
 from worker.trouble import OPENS_AFTER, SLOW, judge_circuit
@@ -31,7 +31,7 @@ class Lease:
     request_ids: Mapping[str, datetime]  #: in the order to ask in, each with the instant since when it has been due
     last_start: datetime  #: no question begins later
     until: datetime
-    found: Standing  #: the circuit, before
+    probing: bool  #: whether the circuit was open
 
 
 @dataclass(slots=True)
@@ -86,15 +86,15 @@ class Polling:
             now = self.now()
             last_start = now + LEASE_MARGIN
             until = last_start + self.call_timeout
-            found, limit = circuits.standing(session, self.account_id, Room.POLLING), QUESTIONS_PER_LEASE
-            if found.is_open:
+            probing, limit = circuits.is_open(session, self.account_id, Room.POLLING), QUESTIONS_PER_LEASE
+            if probing:
                 probe = circuits.take_probe(session, self.account_id, Room.POLLING, now=now, until=until)
                 limit = 1 if probe else 0
             rungs = len(self.ladder_seconds)
             due = polls.lease_due(session, now=now, until=until, limit=limit, rungs=rungs, dice=self.dice)
             if limit == 1 and not due:
                 circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
-            return Lease(due, last_start, until, found)
+            return Lease(due, last_start, until, probing)
 
     def _ask_all(self, lease: Lease) -> Asked:
         """One question after another, as long as each is sure to end within the lease, and the gateway answers."""
@@ -137,8 +137,8 @@ class Polling:
             if asked.misses < len(asked.answers):  # only those after the last good answer are in a row
                 circuits.forget_failures(session, self.account_id, Room.POLLING)
             trouble = asked.trouble and asked.trouble._replace(weight=asked.misses)
-            judge_circuit(session, self.account_id, Room.POLLING, trouble, lease.found, now=now)
-        elif lease.found.is_open:
+            judge_circuit(session, self.account_id, Room.POLLING, trouble, probing=lease.probing, now=now)
+        elif lease.probing:
             circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
 
     def _schedule(self) -> Schedule:

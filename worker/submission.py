@@ -113,9 +113,8 @@ class Submission:
         if len(claimed.messages) == self.batch_max_messages:
             on_full()
         # No connection and no lock is held here: a slow gateway must not drain the database's pool.
-        began = self.now()
-        answer = self._post(claimed)
-        self._record(claimed, Outcome(answer, gate, slow=self.now() - began > self.slow_after))
+        answer, took = self._post(claimed)
+        self._record(claimed, Outcome(answer, gate, slow=took > self.slow_after))
         return True
 
     def _best_lane(self, lanes: Sequence[Lane]) -> Lane | None:
@@ -163,9 +162,21 @@ class Submission:
             self.pace.note(claimed.lane, len(claimed.messages), now=claimant.now)
         return claimed
 
-    def _post(self, claimed: Claimed) -> Acceptance | GatewayError:
+    def _post(self, claimed: Claimed) -> tuple[Acceptance | GatewayError, timedelta]:
+        """What came of it, and how long the gateway took for it once the post had begun."""
+        begun_at = self.now()
+
+        def begin() -> None:
+            nonlocal begun_at
+            self._begin(claimed)
+            begun_at = self.now()
+
+        answer = self._submit(claimed, begin)
+        return answer, self.now() - begun_at
+
+    def _submit(self, claimed: Claimed, begin: Callable[[], None]) -> Acceptance | GatewayError:
         try:
-            return self.gateway.submit(claimed.messages, nickname=claimed.nickname, begin=lambda: self._begin(claimed))
+            return self.gateway.submit(claimed.messages, nickname=claimed.nickname, begin=begin)
         except GatewayError as error:
             return error
         except Exception as error:  # noqa: BLE001
@@ -215,7 +226,7 @@ class Submission:
     def _give_up(self, claimed: Claimed, answer: Acceptance | GatewayError) -> None:
         """Leave with an answer that cannot be stored; its ids go to the log, where a person finds them."""
         ids = [(one.reference, one.request_id) for one in answer.accepted] if isinstance(answer, Acceptance) else []
-        hint = "the database is away and this worker is to stop: the batch will be unconfirmed; these were taken"
+        hint = "the database is away, this worker is to stop: what had begun will be unconfirmed; these were taken"
         log.error("answer_given_up", batch_id=claimed.batch_id, outcome=type(answer).__name__, taken=ids, hint=hint)
 
     def _complain(self, claimed: Claimed, error: Exception) -> None:
@@ -225,6 +236,7 @@ class Submission:
 
     def _settle(self, session: Session, claimed: Claimed, outcome: Outcome) -> None:
         now, batch_id, answer = self.now(), claimed.batch_id, outcome.answer
+        outcomes.lock(session, batch_id)
         match answer:
             case Acceptance():
                 first_poll_at = now + self.first_poll_after()

@@ -20,7 +20,7 @@ from worker.errors import (
 from worker.gateway import Acceptance
 from worker.store import accounts, circuits
 from worker.store.accounts import Gate, Pause
-from worker.store.circuits import Standing, Trouble
+from worker.store.circuits import Trouble
 
 log = structlog.get_logger()
 
@@ -53,22 +53,21 @@ class Outcome:
 def judge_post(session: Session, account_id: int, outcome: Outcome, *, now: datetime) -> None:
     """Pause or resume the account, open or close the posting circuit."""
     _judge_account(session, account_id, outcome, now)
-    found = Standing(outcome.gate.open, outcome.gate.failures)
     if isinstance(outcome.answer, NeverPosted):
-        if found.is_open:
+        if outcome.gate.open:
             circuits.give_back_probe(session, account_id, Room.POSTING, now=now)
     else:
-        judge_circuit(session, account_id, Room.POSTING, _trouble(outcome), found, now=now)
+        judge_circuit(session, account_id, Room.POSTING, _trouble(outcome), probing=outcome.gate.open, now=now)
 
 
 def judge_circuit(
-    session: Session, account_id: int, room: Room, trouble: Trouble | None, found: Standing, *, now: datetime
+    session: Session, account_id: int, room: Room, trouble: Trouble | None, *, probing: bool, now: datetime
 ) -> None:
-    """Count a call of the gateway; *found* is how its caller found the circuit, *trouble* what was wrong with it."""
+    """Count a call of the gateway; *probing* if its caller found the circuit open; *trouble* is what was wrong."""
     if trouble:
-        if circuits.fail(session, account_id, room, trouble, most=OPENS_AFTER, probing=found.is_open, now=now):
+        if circuits.fail(session, account_id, room, trouble, most=OPENS_AFTER, probing=probing, now=now):
             log.warning("circuit_opened", room=str(room), reason=trouble.reason, hint=HINTS[room])
-    elif not found.is_open:
+    elif not probing:
         circuits.forget_failures(session, account_id, room)
     elif circuits.close(session, account_id, room):
         log.info("circuit_closed", room=str(room))

@@ -184,6 +184,20 @@ def test_what_a_worker_claimed_that_died_before_it_began_is_posted_once_by_anoth
     assert [owed.event["state"] for owed in all_of(sessions, Callback)] == ["submitted"] * len(ids)
 
 
+def test_what_never_began_is_released_and_not_in_doubt_however_much_it_is(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.store.sweeps.AT_ONCE", 2)
+    for _ in range(5):
+        claimed(sessions)
+    keeper = an_upkeep(sessions, Clock(NOON + timedelta(days=1)))
+
+    found = [keeper.sweep() for _ in range(3)]
+
+    assert [(one["never_begun"], one["worker_died"]) for one in found] == [(2, 0), (2, 0), (1, 0)]
+    assert {(sms.state, sms.posted_at) for sms in all_of(sessions, Message)} == {("queued", None)}
+
+
 def test_what_was_released_keeps_its_place(sessions: Sessions) -> None:
     first = stored(sessions)
     clock, gateway = Clock(), MemoryGateway()

@@ -1,6 +1,7 @@
-"""While nothing can be posted every message stays queued, and one probe at a time looks whether it works again."""
+"""While the account may not post every message stays queued, and one probe at a time looks whether it may again."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from builders import (
@@ -16,21 +17,21 @@ from builders import (
 )
 
 from models import Account
-from worker.errors import (
-    AccountRefused,
-    GatewayError,
-    GatewayUnavailable,
-)
+from worker.errors import AccountRefused, NeverPosted
 from worker.gateway import Acceptance, AcceptedSms, RefusedSms
 from worker.gateway.memory import MemoryGateway
+from worker.people import Person, standing_of
 
 LIMIT_OVER = AccountRefused("limit is over", error_no=103, http_status=200)
-REFUSED_CONNECTION = GatewayUnavailable("connection refused")
+REFUSALS: list[Any] = [
+    pytest.param(LIMIT_OVER, id="103"),
+    pytest.param(AccountRefused("HTTP 403", http_status=403), id="HTTP 403"),
+]
 
 
-@pytest.mark.parametrize("error", [LIMIT_OVER, REFUSED_CONNECTION], ids=["account refused", "unreachable"])
+@pytest.mark.parametrize("error", REFUSALS)
 def test_a_pause_keeps_every_message_queued_and_lets_one_probe_at_a_time_try(
-    sessions: Sessions, error: GatewayError
+    sessions: Sessions, error: AccountRefused
 ) -> None:
     many_stored(sessions, 3)
     clock = Clock()
@@ -51,27 +52,18 @@ def test_a_pause_keeps_every_message_queued_and_lets_one_probe_at_a_time_try(
     assert [account.state for account in all_of(sessions, Account)] == ["active"]
 
 
-@pytest.mark.parametrize(
-    ("error", "pauses"),
-    [
-        pytest.param(LIMIT_OVER, [30, 60, 120, 240, 480, 900, 900], id="account refused"),
-        pytest.param(REFUSED_CONNECTION, [1, 2, 4, 8, 16, 32, 60, 60], id="unreachable"),
-    ],
-)
-def test_the_pause_between_probes_grows(sessions: Sessions, error: GatewayError, pauses: list[int]) -> None:
+def test_the_pause_between_probes_doubles_up_to_a_quarter_of_an_hour(sessions: Sessions) -> None:
     many_stored(sessions, 2)
-    clock = Clock()
-    room = a_submission(sessions, MemoryGateway(answers=[error] * 9), clock)
-    found = []
+    clock, found = Clock(), list[float]()
+    room = a_submission(sessions, MemoryGateway(answers=[LIMIT_OVER] * 9), clock)
 
-    for _ in pauses:
+    for _ in range(7):
         room.post_next()
         (account,) = all_of(sessions, Account)
-        assert account.probe_at
         found.append((account.probe_at - clock.at).total_seconds())
         clock.at = account.probe_at
 
-    assert pauses == found
+    assert found == [30, 60, 120, 240, 480, 900, 900]
     assert states_of(sessions) == ["queued", "queued"]
 
 
@@ -123,3 +115,35 @@ def test_what_the_gateway_gives_back_is_queued_again_and_the_account_pauses(sess
     assert states_of(sessions) == ["submitted", "queued", "queued"]
     assert [(account.state, account.error_no) for account in all_of(sessions, Account)] == [("paused", 103)]
     assert len(gateway.posted) == 1
+
+
+def test_a_probe_that_never_began_is_anothers_at_once(sessions: Sessions) -> None:
+    many_stored(sessions, 2)
+    clock = Clock()
+    room = a_submission(sessions, MemoryGateway(answers=[LIMIT_OVER, NeverPosted("late")]), clock)
+    room.post_next()
+    clock.advance(seconds=30)
+    room.post_next()
+
+    posted = a_submission(sessions, clock=clock, worker="other").post_next()
+
+    assert (posted, sorted(states_of(sessions))) == (True, ["queued", "submitted"])
+    assert [account.state for account in all_of(sessions, Account)] == ["active"]
+
+
+def test_a_person_can_let_posting_go_on_at_once(sessions: Sessions) -> None:
+    many_stored(sessions, 2)
+    clock = Clock()
+    room = a_submission(sessions, MemoryGateway(answers=[LIMIT_OVER]), clock)
+    person = Person(sessions, "login", "a test", clock)
+    room.post_next()
+
+    paused = standing_of(sessions, "login")
+    resumed = [person.resume(), person.resume()]
+    post_all(room)
+
+    assert paused
+    assert (paused.reason, paused.error_no) == ("limit is over", 103)
+    assert standing_of(sessions, "login") is None
+    assert resumed == [True, False]
+    assert states_of(sessions) == ["submitted", "submitted"]

@@ -75,7 +75,7 @@ def test_a_sleep_says_nothing_about_the_gateway_or_the_account(
     for _ in range(5):
         post_sleepily(sessions, clock, point, lambda: clock.sleep(sleep.total_seconds()))
 
-    assert the_gate(sessions) == Gate(held=False, paused=False, open=False, failures=0)
+    assert the_gate(sessions) == Gate(held=False, paused=False, open=False)
 
 
 NAPS: list[Any] = [

@@ -7,20 +7,19 @@ from threading import Barrier
 
 import pytest
 from builders import NOON, Clock, Sessions, a_submission, all_of, many_stored, post_all, states_of
-from sqlalchemy import select
+from in_trouble import CUT_OFF, WRONG_URL, the_circuit
 from structlog.testing import capture_logs
 
-from models import Account, Circuit, Decision
+from models import Account, Decision
 from models.lifecycle import Room
-from worker.errors import AccountRefused, GatewayUnavailable, NeverPosted, SubmissionUnconfirmed
+from worker.errors import AccountRefused, NeverPosted
 from worker.gateway import OutgoingSms
 from worker.gateway.memory import Answer, MemoryGateway
 from worker.people import Person
+from worker.store import accounts, circuits
 from worker.submission import Submission
 
 LIMIT_OVER = AccountRefused("limit is over", error_no=103, http_status=200)
-CUT_OFF = SubmissionUnconfirmed("read timed out")
-WRONG_URL = GatewayUnavailable("HTTP 404: nothing was taken", http_status=404)
 
 
 def a_room(sessions: Sessions, clock: Clock, *answers: Answer) -> Submission:
@@ -36,11 +35,6 @@ def the_account(sessions: Sessions) -> Account:
     (account,) = all_of(sessions, Account)
     assert isinstance(account, Account)
     return account
-
-
-def the_circuit(sessions: Sessions) -> Circuit:
-    with sessions() as session:
-        return session.scalars(select(Circuit).where(Circuit.room == Room.POSTING)).one()
 
 
 def standing(sessions: Sessions) -> tuple[str, str]:
@@ -147,6 +141,21 @@ def test_of_many_workers_one_probes_for_both(sessions: Sessions) -> None:
 
         assert sum(posted) == 1
     assert [len(one.messages) for one in gateway.posted] == [1] * 10
+
+
+def test_who_finds_that_the_circuit_was_closed_meanwhile_gives_the_accounts_probe_back(sessions: Sessions) -> None:
+    clock = Clock()
+    both_in_trouble(sessions, clock)
+    clock.advance(seconds=30)
+
+    with sessions.begin() as session:
+        account_id = accounts.account_id_of(session, "login")
+        stale = accounts.gate_of(session, account_id)
+        circuits.close(session, account_id, Room.POSTING)
+        taken = accounts.take_probe(session, account_id, stale, now=clock.at, until=clock.at + timedelta(minutes=1))
+
+    assert not taken
+    assert probes_due(sessions) == [clock.at, None]
 
 
 def test_an_account_refused_to_several_posts_at_once_is_paused_and_told_once(sessions: Sessions) -> None:

@@ -81,10 +81,15 @@ class PostAnswer:
         return answer
 
 
+KINDS = some.one_of(  # each group as often as the others
+    some.sampled_from(["taken", "each"]),
+    some.sampled_from([kind for kind, (fate, _) in FOR_ALL.items() if fate.may_be_taken]),
+    some.sampled_from([kind for kind, (fate, _) in FOR_ALL.items() if not fate.may_be_taken]),
+)
 POST_ANSWERS = some.builds(
     PostAnswer,
-    some.sampled_from(["taken", "each", "cut off", "worker dies", "each", "taken", *FOR_ALL]),
-    some.lists(some.sampled_from([*BY_MESSAGE]), min_size=1, max_size=3).map(tuple),
+    KINDS,
+    some.lists(some.sampled_from(["unanswered", *BY_MESSAGE]), min_size=2, max_size=3).map(tuple),
     some.booleans(),
 )
 

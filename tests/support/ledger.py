@@ -11,8 +11,18 @@ from flights import Flight
 from sqlalchemy import select
 
 from models import Batch, Callback, Decision, Message, RefusedIntake
-from models.lifecycle import MOVES, TOLD, MessageState, Verdict
+from models.lifecycle import Verdict
 
+#: The contract's table, written once more.
+MOVES = {
+    "queued": {"posting", "cancelled", "expired"},
+    "posting": {"submitted", "failed", "queued", "unconfirmed"},
+    "unconfirmed": {"queued", "failed", "submitted"},
+    "submitted": {"delivered", "failed", "unknown"},
+    "unknown": {"delivered", "failed"},
+}
+FINAL = {"delivered", "failed", "unknown", "cancelled", "expired"}
+TOLD = {"submitted", "unconfirmed"} | FINAL  #: to a producer that wants to be told
 FARTHEST_POLL = timedelta(minutes=20)  # a ladder's last step and its lease, and no more
 
 
@@ -26,7 +36,7 @@ class Known:
     send_at: datetime | None = None  #: None: at once
     expires_at: datetime | None = None
     wants: bool = False  #: to be told
-    state: MessageState = MessageState.QUEUED
+    state: str = "queued"
     resends: int = 0
     decisions: set[str] = field(default_factory=set)  #: names of those carried out on it
     told: list[str] = field(default_factory=list)
@@ -35,7 +45,6 @@ class Known:
     request_id: str | None = None
     submitted_at: datetime | None = None
     doubted_at: datetime | None = None  #: when its batch was given up, or answered after that
-    given_up: bool = False  #: by upkeep, so that its answer may come yet
 
 
 class Ledger:
@@ -81,17 +90,17 @@ class Ledger:
             sms_id = session.scalars(select(Message.id).where(Message.uid == known.uid)).one()
         self.messages[sms_id] = known
 
-    def move(self, sms_id: int, target: str, *, given_up: bool = False) -> None:
+    def move(self, sms_id: int, target: str) -> None:
         """It must be in *target* now."""
-        known, state = self.messages[sms_id], MessageState(target)
-        assert state in MOVES[known.state], f"{known.state} to {target}"
-        known.state = state
-        if state in TOLD and known.wants:
+        known = self.messages[sms_id]
+        assert target in MOVES[known.state], f"{known.state} to {target}"
+        known.state = target
+        if target in TOLD and known.wants:
             known.told.append(target)
-        if state == "submitted":
+        if target == "submitted":
             known.submitted_at = self._clock()
-        if state == "unconfirmed":
-            known.doubted_at, known.given_up = self._clock(), given_up
+        if target == "unconfirmed":
+            known.doubted_at = self._clock()
 
     def decide(self, sms_id: int, verdict: str, name: str) -> None:
         """Somebody decided about one in doubt: once for each *name*, however often it comes."""
@@ -104,14 +113,15 @@ class Ledger:
 
     def may(self, sms_ids: Collection[int], target: str) -> list[int]:
         """Each of these may have moved to *target*, or not; return those that did."""
-        if not sms_ids:
-            return []
-        with self._sessions() as session:
-            there = select(Message.id).where(Message.id.in_(sms_ids), Message.state == target)
-            moved = list(session.scalars(there))
+        moved = [sms_id for sms_id in sms_ids if self.stands_in(sms_id, target)]
         for sms_id in moved:
             self.move(sms_id, target)
         return moved
+
+    def stands_in(self, sms_id: int, state: str) -> bool:
+        """What the table says: only where the contract leaves the choice."""
+        with self._sessions() as session:
+            return session.scalars(select(Message.state).where(Message.id == sms_id)).one() == state
 
     def check(self) -> None:
         """Compare all with the tables, and look at what must hold whatever happened."""

@@ -9,11 +9,11 @@ from anything import emptied
 from builders import Clock, Sessions, a_polling, a_submission, an_intake, an_upkeep
 from fates import TAKEN, TRUTHS, PostAnswer, told
 from flights import CONNECTING, Flight, Vendor, die
-from ledger import Ledger
+from ledger import FINAL, Ledger
 from sqlalchemy import select
 
 from models import Account, Batch, Circuit, Message
-from models.lifecycle import FINAL, Lane
+from models.lifecycle import Lane
 from worker.callbacks import Callbacks
 from worker.errors import CallbackFailed, GatewayUnavailable
 from worker.people import Person
@@ -73,7 +73,7 @@ class House:
         given_up = len(ours) < len(flight.messages)
         flight.go_on()
         if flight.landed:
-            assert given_up or self.clock() >= flight.claimed_at + CONNECTS_WITHIN, "not even tried"
+            assert given_up or self.clock() != flight.claimed_at, "not even tried"
             self._all(flight, "queued")
             return
         assert not given_up, "begun after its messages were given to others"
@@ -147,7 +147,7 @@ class House:
             if begins_by and begins_by <= self.clock():
                 self.ledger.move(sms_id, "queued")
             elif not begins_by and lease_until < self.clock():
-                self.ledger.move(sms_id, "unconfirmed", given_up=True)
+                self.ledger.move(sms_id, "unconfirmed")
         for sms_id in self.ledger.of_state("queued"):
             if self.ledger.is_late(sms_id):
                 self.ledger.move(sms_id, "expired")
@@ -215,10 +215,12 @@ class House:
 
     def _by_policy(self, sms_id: int) -> None:
         known = self.ledger[sms_id]
-        assert known.doubted_at
-        answer_may_come = known.given_up and known.doubted_at >= self.clock() - LATE_ANSWERS
-        if not answer_may_come and not self._waits_for_a_person(known.lane, known.resends):
-            policy = self._policies[Lane(known.lane)]
+        if self._waits_for_a_person(known.lane, known.resends):
+            return
+        policy = self._policies[Lane(known.lane)]
+        target = "queued" if policy == "resend" else "failed"
+        must = known.doubted_at and known.doubted_at < self.clock() - LATE_ANSWERS
+        if must or self.ledger.stands_in(sms_id, target):
             self.ledger.decide(sms_id, policy, f"policy, {known.resends} before")
 
     def _waits_for_a_person(self, lane: str, resends: int) -> bool:

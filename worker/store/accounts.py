@@ -26,7 +26,6 @@ class Gate(NamedTuple):
     held: bool = False  #: by a person; not even a probe
     paused: bool = False  #: the account's own trouble
     open: bool = False  #: the posting circuit
-    failures: int = 0  #: of posts since the last good one
 
     @property
     def is_free(self) -> bool:
@@ -52,10 +51,10 @@ def standing(session: Session, login: str) -> Account | None:
 
 def gate_of(session: Session, account_id: int) -> Gate:
     """What stands in the way of posting now."""
-    columns = (Account.held_at, Account.state, Circuit.state.label("circuit"), Circuit.failures)
+    columns = (Account.held_at, Account.state, Circuit.state.label("circuit"))
     row = session.execute(select(*columns).join(Circuit, _posting).where(Account.id == account_id)).one()
     paused, is_open = row.state == AccountState.PAUSED, row.circuit == CircuitState.OPEN
-    return Gate(row.held_at is not None, paused, is_open, row.failures)
+    return Gate(row.held_at is not None, paused, is_open)
 
 
 def lets_post(session: Session, account_id: int, *, now: datetime) -> bool:

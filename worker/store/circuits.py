@@ -22,13 +22,6 @@ class Trouble(NamedTuple):
     weight: int = 1  #: how many failures it counts for
 
 
-class Standing(NamedTuple):
-    """A circuit as its caller found it."""
-
-    is_open: bool
-    failures: int
-
-
 def prepare(session: Session, account_id: int) -> None:
     """Make the circuits of an account that is new."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
@@ -37,10 +30,9 @@ def prepare(session: Session, account_id: int) -> None:
     session.execute(dialect.insert(Circuit).on_conflict_do_nothing(index_elements=["account_id", "room"]), rows)
 
 
-def standing(session: Session, account_id: int, room: Room) -> Standing:
-    """How the circuit stands now."""
-    row = session.execute(select(Circuit.state, Circuit.failures).where(*_this(account_id, room))).one()
-    return Standing(row.state == CircuitState.OPEN, row.failures)
+def is_open(session: Session, account_id: int, room: Room) -> bool:
+    """Whether only a probe may call now."""
+    return session.scalars(select(Circuit.state).where(*_this(account_id, room))).one() == CircuitState.OPEN
 
 
 def take_probe(session: Session, account_id: int, room: Room, *, now: datetime, until: datetime) -> bool:

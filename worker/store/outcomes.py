@@ -23,6 +23,11 @@ NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None}
 NOT_ANSWERED = "not_in_the_answer"
 
 
+def lock(session: Session, batch_id: int) -> None:
+    """First the batch, then its messages, as upkeep does: else the two could wait for each other."""
+    session.execute(select(Batch.id).where(Batch.id == batch_id).with_for_update())
+
+
 def accept_batch(
     session: Session, batch_id: int, acceptance: Acceptance, *, now: datetime, first_poll_at: datetime
 ) -> None:
