@@ -1,23 +1,26 @@
 """How Alembic runs: on the settings' database, one at a time, and never in the way of a live table for long."""
 
+import sqlite3
 import sys
 import time
+from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, event, text
 
-from migrations.schema import LOCK, migration_engine
+from migrations.schema import LOCK, LOCK_TIMEOUT, migration_engine
 from models import Base
 from worker.settings import load_database_url
 
-LOCK_TIMEOUT = "5s"  # a migration that cannot have its lock gives up, instead of queueing everybody behind it
 STATEMENT_TIMEOUT = "15min"
 LOOK_SECONDS = 0.2
+SQLITE_BUSY_TIMEOUT_SECONDS = 300
 
 
 def run(connection: Connection) -> None:
     """Run the migrations that were asked for over *connection*."""
-    if connection.dialect.name == "postgresql":
+    sqlite = connection.dialect.name == "sqlite"
+    if not sqlite:
         wait_for_others(connection)
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
@@ -25,8 +28,10 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        transaction_per_migration=True,
-        render_as_batch=connection.dialect.name == "sqlite",
+        transactional_ddl=True,
+        # On SQLite one for all: who waited for another upgrade looks only then at what is left to do.
+        transaction_per_migration=not sqlite,
+        render_as_batch=sqlite,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -46,10 +51,30 @@ def wait_for_others(connection: Connection) -> None:
         time.sleep(LOOK_SECONDS)
 
 
+def make_transactional(engine: Engine) -> None:
+    """Let an SQLite file's upgrade be all or nothing, and wait for another one's end.
+
+    By itself Python's driver would commit each CREATE and ALTER at once.
+    """
+    event.listen(engine, "connect", prepare_sqlite)
+    event.listen(engine, "begin", begin_sqlite)
+
+
+def prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    connection.isolation_level = None  # transactions are ours to begin
+    connection.execute(f"PRAGMA busy_timeout = {1000 * SQLITE_BUSY_TIMEOUT_SECONDS}").close()
+
+
+def begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 if context.is_offline_mode():
     raise SystemExit("Migrations run on a live database only: they look before they change.")
 
 engine = migration_engine(context.config.attributes.get("database_url") or load_database_url())
+if engine.dialect.name == "sqlite":
+    make_transactional(engine)
 with engine.connect() as live:
     run(live)
 engine.dispose()

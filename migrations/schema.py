@@ -1,15 +1,23 @@
 """Which schema a database has, which one this code needs, and the way from one to the other."""
 
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, NullPool, create_engine, inspect, text
+from sqlalchemy import Engine, NullPool, create_engine, exc, inspect, text
 from sqlalchemy.engine import make_url
 
 LOCK = 0x534D53  # "SMS": two upgrades at the same time wait for each other
+# A migration that cannot have its lock gives up, instead of queueing everybody behind it, and is tried again; but not
+# before PostgreSQL's deadlock_timeout (1 s): only then does it make an autovacuum give way.
+LOCK_TIMEOUT = "2s"
+LOCK_NOT_TO_BE_HAD = frozenset({"55P03", "40P01"})  # PostgreSQL's lock_not_available and deadlock_detected
+PAUSES_SECONDS = (1, 2, 4, 8, 15, 30)
 
 
 def config(database_url: str | None = None) -> Config:
@@ -25,16 +33,32 @@ def migration_engine(database_url: str) -> Engine:
     return create_engine(database_url, poolclass=NullPool)
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the database forward to *revision*; an SQLite file that is new is its owner's alone, phones stand in it."""
+def upgrade(database_url: str, revision: str = "head", *, wait: Callable[[float], None] = time.sleep) -> None:
+    """Bring the database forward to *revision*; an SQLite file that is new is its owner's alone, phones stand in it.
+
+    One that was broken off goes on. *wait* sleeps so many seconds before another try for a table that is in use; raises
+    SQLAlchemy's `OperationalError` once the tries are used up.
+    """
     if file := sqlite_file(database_url):
         file.touch(mode=0o600)
-    command.upgrade(config(database_url), revision)
+    _until_locks_are_had(lambda: command.upgrade(config(database_url), revision), wait)
 
 
-def downgrade(database_url: str, revision: str) -> None:
-    """Take the database back to *revision*."""
-    command.downgrade(config(database_url), revision)
+def downgrade(database_url: str, revision: str, *, wait: Callable[[float], None] = time.sleep) -> None:
+    """Take the database back to *revision*; otherwise as `upgrade`."""
+    _until_locks_are_had(lambda: command.downgrade(config(database_url), revision), wait)
+
+
+def _until_locks_are_had(migrate: Callable[[], None], wait: Callable[[float], None]) -> None:
+    for pause in PAUSES_SECONDS:
+        try:
+            return migrate()
+        except exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) not in LOCK_NOT_TO_BE_HAD:
+                raise
+        sys.stderr.write(f"A table is in use: the migration is tried again in {pause} s.\n")
+        wait(pause)
+    return migrate()
 
 
 def needed() -> str:
@@ -55,7 +79,8 @@ def works_with(engine: Engine) -> str | None:
     with engine.connect() as connection:
         if "schema_works_with" not in inspect(connection).get_view_names():
             return None  # before revision 0002
-        return connection.execute(text("SELECT oldest FROM schema_works_with")).scalar_one()
+        oldest: str = connection.execute(text("SELECT oldest FROM schema_works_with")).scalar_one()
+    return oldest
 
 
 def sqlite_file(database_url: str) -> Path | None:

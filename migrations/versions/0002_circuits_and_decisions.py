@@ -1,5 +1,8 @@
 """What tells "claimed" from "may have left", circuits, decisions, and a view of what needs a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,6 +14,9 @@ depends_on = None
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Instant = sa.DateTime(timezone=True)
 YOUNG = "ix_messages_poll_young"
+YOUNG_COLUMNS = ["polls", "next_poll_at"]
+SUBMITTED = sa.text("state = 'submitted'")
+IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"
 BUILD_LOCK_TIMEOUT = "10min"  # a concurrent build waits for the oldest transaction, and holds nobody up meanwhile
 
 # The oldest revision whose code works on this schema, so that the last release's workers may be started while the new
@@ -26,7 +32,9 @@ UNION ALL
 SELECT 'account paused', NULL, NULL, paused_at, reason, 'put it right with the vendor; sms resume tries at once'
   FROM accounts WHERE state = 'paused'
 UNION ALL
-SELECT 'account held', NULL, NULL, held_at, 'held by ' || held_by, 'sms resume' FROM accounts WHERE held_at IS NOT NULL
+SELECT 'account held', NULL, NULL, held_at, 'held by ' || held_by,
+       CASE WHEN held_by = 'restored database' THEN 'stop all workers, then sms recover --since TIME' ELSE 'sms resume' END
+  FROM accounts WHERE held_at IS NOT NULL
 UNION ALL
 SELECT 'circuit open', NULL, NULL, opened_at, room || ': ' || reason, 'the gateway is tried again by itself'
   FROM circuits WHERE state = 'open'
@@ -40,25 +48,54 @@ SELECT 'order refused', uid, queue, created_at, reason, 'mend the producer; the 
 
 
 def upgrade() -> None:
-    postgresql = op.get_bind().dialect.name == "postgresql"
-    where = sa.text("state = 'submitted'")
-    columns = ["polls", "next_poll_at"]
-    if postgresql:
-        # First of all, and so that it can be repeated: a build that was broken off leaves an invalid index.
+    if op.get_bind().dialect.name == "postgresql":
+        # Each statement commits by itself, so that none keeps a table from claims while it waits for another one, and
+        # each can be repeated. Until the last is through, the revision stays the old one.
         with op.get_context().autocommit_block():
-            op.execute(f"SET lock_timeout = '{BUILD_LOCK_TIMEOUT}'")
-            op.drop_index(YOUNG, "messages", if_exists=True, postgresql_concurrently=True)
-            op.create_index(YOUNG, "messages", columns, postgresql_where=where, postgresql_concurrently=True)
-            op.execute("SET lock_timeout = '5s'")
-    else:
-        op.create_index(YOUNG, "messages", columns, sqlite_where=where)
-    op.add_column("batches", sa.Column("begins_by", Instant, nullable=True))
-    op.add_column("accounts", sa.Column("held_at", Instant, nullable=True))
-    op.add_column("accounts", sa.Column("held_by", sa.Text(), nullable=True))
-    _create_circuits()
-    _create_decisions()
+            _build_young()
+            _add_columns(if_not_exists=True)
+            _create_tables()
+    else:  # all is one transaction
+        op.create_index(YOUNG, "messages", YOUNG_COLUMNS, sqlite_where=SUBMITTED)
+        _add_columns(if_not_exists=None)
+        _create_tables()
     op.execute(ATTENTION)
     op.execute(WORKS_WITH)
+
+
+def _build_young() -> None:
+    with _patience():
+        if not op.get_bind().execute(sa.text(IS_VALID), {"name": YOUNG}).scalar():
+            # A build that was broken off leaves an invalid index.
+            op.drop_index(YOUNG, "messages", if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            YOUNG,
+            "messages",
+            YOUNG_COLUMNS,
+            postgresql_where=SUBMITTED,
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    usual = op.get_bind().execute(sa.text("SHOW lock_timeout")).scalar_one()
+    op.execute(f"SET lock_timeout = '{BUILD_LOCK_TIMEOUT}'")
+    yield
+    op.execute(f"SET lock_timeout = '{usual}'")
+
+
+def _add_columns(*, if_not_exists: bool | None) -> None:
+    """*if_not_exists* is a word that SQLite does not know."""
+    op.add_column("batches", sa.Column("begins_by", Instant, nullable=True), if_not_exists=if_not_exists)
+    op.add_column("accounts", sa.Column("held_at", Instant, nullable=True), if_not_exists=if_not_exists)
+    op.add_column("accounts", sa.Column("held_by", sa.Text(), nullable=True), if_not_exists=if_not_exists)
+
+
+def _create_tables() -> None:
+    _create_circuits()
+    _create_decisions()
 
 
 def _create_circuits() -> None:
@@ -79,6 +116,7 @@ def _create_circuits() -> None:
         sa.CheckConstraint("(probe_at IS NOT NULL) = (state = 'open')", name=op.f("ck_circuits_probe_at_iff_open")),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_circuits_account_id")),
         sa.PrimaryKeyConstraint("account_id", "room", name=op.f("pk_circuits")),
+        if_not_exists=True,
     )
 
 
@@ -96,17 +134,24 @@ def _create_decisions() -> None:
             name=op.f("ck_decisions_what_known"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
+        if_not_exists=True,
     )
-    op.create_index("ix_decisions_at", "decisions", ["at"])
-    op.create_index("ix_decisions_uid", "decisions", ["uid"])
+    op.create_index("ix_decisions_at", "decisions", ["at"], if_not_exists=True)
+    op.create_index("ix_decisions_uid", "decisions", ["uid"], if_not_exists=True)
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        with op.get_context().autocommit_block(), _patience():
+            op.drop_index(YOUNG, "messages", if_exists=True, postgresql_concurrently=True)
+    else:
+        op.drop_index(YOUNG, "messages")
+    # The rest is one transaction: a newer release never meets a part of its tables. It takes accounts before batches, as
+    # a claim does.
     op.execute("DROP VIEW schema_works_with")
     op.execute("DROP VIEW v_attention")
-    op.drop_table("decisions")
-    op.drop_table("circuits")
     op.drop_column("accounts", "held_by")
     op.drop_column("accounts", "held_at")
+    op.drop_table("circuits")
+    op.drop_table("decisions")
     op.drop_column("batches", "begins_by")
-    op.drop_index(YOUNG, "messages")
