@@ -5,15 +5,15 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from sqlalchemy import exc
-from sqlalchemy.engine import make_url
 
 from worker.celery import LANES, app, settings
 from worker.errors import SchemaMismatch, SettingsError
 from worker.gateway.http import environment_of
 from worker.names import WorkerName
-from worker.store.engine import make_engine, make_sessions, reading
-from worker.store.recovery import last_batch
+from worker.restored import gap_of
+from worker.store.engine import make_engine, make_sessions
 from worker.store.schema import check_schema
+from worker.urls import without_secrets
 from worker.watermark import Watermark
 from worker.wiring import make_redis
 
@@ -82,19 +82,16 @@ def _of_restore() -> str | None:
     engine = make_engine(settings.database_url, connections=1)
     redis = make_redis(settings.redis_url, timeout_seconds=START_TIMEOUT_SECONDS)
     try:
-        with reading(make_sessions(engine)) as session:
-            last = last_batch(session)
-        highest = Watermark(redis, prefix=settings.redis_key_prefix).beyond(last)
+        gap = gap_of(make_sessions(engine), Watermark(redis, prefix=settings.redis_key_prefix))
     except RedisError:
         return None  # upkeep looks again once it is there
+    except exc.SQLAlchemyError as error:
+        return f"SMS_DATABASE_URL: the database does not answer ({type(error).__name__}). Start the worker again."
     finally:
         engine.dispose()
-    if not highest:
+    if gap is None:
         return None
-    return (
-        f"The database's last batch is {last}, but {highest} was seen: it came from a backup, and would post again "
-        "what was posted since. Run: sms recover --since TIME, the moment of the backup."
-    )
+    return f"{gap}, and would post again what was posted since. Run: sms recover --since TIME, the backup's moment."
 
 
 def _of_gateway() -> str | None:
@@ -111,9 +108,9 @@ def _of_database() -> str | None:
         check_schema(engine)
     except SchemaMismatch as mismatch:
         return str(mismatch)
-    except exc.OperationalError as error:
-        cause = str(error.orig).strip().splitlines()[0]
-        url = make_url(settings.database_url).render_as_string(hide_password=True)
+    except exc.DBAPIError as error:
+        cause = str(error.orig).strip().partition("\n")[0]
+        url = without_secrets(settings.database_url)
         return f"SMS_DATABASE_URL: the database at {url} does not answer ({cause}). Start it, or correct the address."
     finally:
         engine.dispose()

@@ -25,7 +25,8 @@ class Cutter:
     def watch(self, sock: Any, *, seconds: float) -> None:
         """Cut *sock* (also one with TLS) off after *seconds* in both directions, unless it was left before.
 
-        A thread that reads from it sees its end then, and one that writes a `BrokenPipeError`.
+        A thread that reads from it sees its end then, and one that writes a `BrokenPipeError`. Raises `RuntimeError`,
+        and watches nothing, if the system has no thread to spare.
         """
         with self._lock:
             if self._thread is None:

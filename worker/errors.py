@@ -54,6 +54,10 @@ class SubmissionUnconfirmed(GatewayError):
     """The post was cut off: the request may be on its way. Never post it again blindly."""
 
 
+class NotRecorded(SubmissionUnconfirmed):
+    """A mistake of ours keeps the gateway's answer from being stored; that says nothing about the gateway."""
+
+
 class ReportsUnavailable(GatewayError):
     """A question that got no usable answer. It says nothing about the message; ask again later."""
 
@@ -64,6 +68,10 @@ class SettingsError(SmsError):
 
 class SchemaMismatch(SmsError):
     """The database's schema is not the one this code was written for; the message says what to run."""
+
+
+class DatabaseRestored(SmsError):
+    """The database came from a backup, and nobody has taken care of it yet; the message says what to run."""
 
 
 class OrderRefused(SmsError):

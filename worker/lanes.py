@@ -23,14 +23,14 @@ DEAD_AFTER_SECONDS = 5.0
 
 # A full Redis refuses commands that need memory, but only as the first write of a script: so that it can be emptied at
 # all, each script writes something else first.
-_EVEN_WHEN_FULL = "redis.call('DEL', KEYS[1] .. ':nothing')\n"
+EVEN_WHEN_FULL = "redis.call('DEL', KEYS[1] .. ':nothing')\n"
 
-BEAT = _EVEN_WHEN_FULL + "redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
+BEAT = EVEN_WHEN_FULL + "redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
 
 # In-flight first: what an interrupted call took is returned again. Lists are popped at their right end, as Kombu does.
 # The token names what is in flight, so that a DONE that was held up on its way cannot let go of something newer.
 TAKE = (
-    _EVEN_WHEN_FULL
+    EVEN_WHEN_FULL
     + """
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('SET', KEYS[4], '1', 'PX', ARGV[2])
@@ -68,7 +68,7 @@ end
 """
 
 LEAVE = (
-    _EVEN_WHEN_FULL
+    EVEN_WHEN_FULL
     + _PUT_BACK
     + """
 local orders = 0
@@ -81,7 +81,7 @@ return orders
 
 # The names of dead owners are known only here, so the keys are made here: this wants one Redis, not a cluster.
 ADOPT = (
-    _EVEN_WHEN_FULL
+    EVEN_WHEN_FULL
     + _PUT_BACK
     + """
 local orders = 0

@@ -62,7 +62,9 @@ class HouseCollector(Collector):
         standing = figures.standing(session, self._login)
         circuits = dict.fromkeys(figures.open_circuits(session, self._login), 1)
         yield _one("sms_account_paused", "Whether trouble with the account keeps us from posting.", standing.paused)
-        yield _one("sms_account_held", "Whether a person lets nothing be posted: sms resume.", standing.held)
+        yield _one(
+            "sms_account_held", "Whether a person, or a restored database, lets nothing be posted.", standing.held
+        )
         yield _each("sms_circuit_open", "Whether the gateway is only probed.", "room", Room, circuits)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from redis.exceptions import RedisError
 from sqlalchemy import tuple_
@@ -61,7 +62,10 @@ class Person:
             return accounts.hold(session, account_id, now=self.now(), who=self.who, reason=reason)
 
     def resume(self) -> bool:
-        """Let posting go on at once, whatever kept us from it; return False if nothing did."""
+        """Let posting go on at once, whatever kept us from it; return False if nothing did.
+
+        Raises `DatabaseRestored` if it is held until `recover` was run.
+        """
         with self.sessions.begin() as session:
             account_id = accounts.account_id_of(session, self.login)
             return accounts.let_go(session, account_id, now=self.now(), who=self.who)
@@ -74,42 +78,54 @@ class Person:
         """
         with self.sessions.begin() as session:
             account_id = accounts.account_id_of(session, self.login)
-            newer = recovery.newer_than(session, since)
-            if newer.messages and not leave_newer:
-                raise NewerMessages(
-                    f"{newer.messages} messages that wait to be posted were stored after {since.isoformat()}, the last "
-                    f"at {newer.newest_at}: if the backup was made later, say so with --since; if workers have run "
-                    "since the restore, --leave-newer leaves these as they are. Nothing was changed."
-                )
+            self._refuse_newer(session, since, leave_newer=leave_newer)
+            # Broken off in the middle, it must be run again before anything is posted.
+            accounts.hold(session, account_id, now=self.now(), who=accounts.BY_RESTORE, reason="sms recover")
             doubtful = recovery.doubt_posting(session, since=since, now=self.now(), who=self.who)
-        while found := self._doubt_queued(account_id, since):
-            doubtful += found
-        self._begin_anew()
+        doubtful += self._all_of(partial(recovery.doubt_again, since=since))
+        doubtful += self._all_of(partial(recovery.doubt_queued, account_id=account_id, since=since))
+        self._begin_anew(account_id)
         return doubtful
 
-    def _begin_anew(self) -> None:
-        """Let workers start on this database again."""
-        if self.watermark is None:
-            return
+    def _refuse_newer(self, session: Session, since: datetime, *, leave_newer: bool) -> None:
+        newer = recovery.newer_than(session, since)
+        if newer.messages and not leave_newer:
+            raise NewerMessages(
+                f"{newer.messages} messages that wait to be posted were stored after {since.isoformat()}, the last "
+                f"at {newer.newest_at}: if the backup was made later, say so with --since; if workers have run "
+                "since the restore, --leave-newer leaves these as they are. Nothing was changed."
+            )
+
+    def _begin_anew(self, account_id: int) -> None:
+        """Let workers start and post on this database again."""
         with reading(self.sessions) as session:
             last = recovery.last_batch(session)
         try:
-            self.watermark.begin_anew(last)
+            if self.watermark:
+                self.watermark.begin_anew(last)
         except RedisError as error:
             raise SmsError(
                 f"What may have been posted is in doubt now, but Redis does not answer ({type(error).__name__}), and "
                 "until it knows of this workers refuse to start: run the same again once it is there."
             ) from None
+        with self.sessions.begin() as session:
+            accounts.let_go(session, account_id, now=self.now(), who=self.who, recovered=True)
+
+    def _all_of(self, step: Callable[..., int]) -> int:
+        """Repeat a step that does only so much in one transaction."""
+        done = 0
+        while True:
+            with self.sessions.begin() as session:
+                rows = step(session, now=self.now(), who=self.who)
+            if not rows:
+                return done
+            done += rows
 
     def _decide(self, verdict: Verdict, some: Sequence[Post]) -> int:
         decide = {Verdict.RESEND: decisions.resend, Verdict.DROP: decisions.drop}[verdict]
         these = (Message.id.in_([one.sms_id for one in some]), tuple_(Message.id, Message.batch_id).in_(some))
         with self.sessions.begin() as session:
             return decide(session, *these, now=self.now(), who=self.who)
-
-    def _doubt_queued(self, account_id: int, since: datetime) -> int:
-        with self.sessions.begin() as session:
-            return recovery.doubt_queued(session, account_id=account_id, since=since, now=self.now(), who=self.who)
 
 
 def standing_of(sessions: sessionmaker[Session], login: str) -> Account | None:

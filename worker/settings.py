@@ -97,7 +97,8 @@ class Settings(DatabaseSettings):
     )
     gateway_connect_timeout_seconds: Seconds = Field(5, description="How long to wait for a connection.")
     gateway_read_timeout_seconds: Seconds = Field(
-        30, description="How long to wait for an answer; past it nobody knows whether the batch was taken."
+        30,
+        description="How long a post and its whole answer may take; past it nobody knows whether the batch was taken.",
     )
     gateway_requests_per_second: float = Field(
         0, ge=0, le=100_000, description="Posts and polls together, over all workers; 0 means no limit."

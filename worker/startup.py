@@ -52,7 +52,7 @@ class IntakeStep(bootsteps.StartStopStep):
     def _tell_of_pause(self, rooms: House) -> None:
         if account := people.standing_of(rooms.sessions, settings.gateway_login):
             why = {"reason": account.reason, "probe_at": str(account.probe_at), "held_by": account.held_by}
-            log.warning("account_is_paused", **why, hint="sms resume: at once")
+            log.warning("account_is_paused", **why, hint="SELECT * FROM v_attention says what to do")
 
     def _warn_of_redis(self, lists: LaneLists) -> None:
         try:

@@ -19,6 +19,7 @@ from worker.errors import (
     GatewayUnavailable,
     NeverPosted,
     NicknameRefused,
+    NotRecorded,
     SubmissionUnconfirmed,
 )
 from worker.gateway import Acceptance, Gateway
@@ -87,6 +88,7 @@ class Submission:
     now: Callable[[], datetime]
     wait: Callable[[float], None]  #: sleeps so many seconds
     on_owed: Callable[[], None]  #: called after a commit that owes callbacks
+    on_begun: Callable[[int], None] = lambda _batch_id: None  #: called when a batch begins; must return at once
     #: where there is a limit, waits for the turn of the best lane that its argument tells; False to leave it
     turn: Callable[[Callable[[], Lane | None]], bool] | None = None
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
@@ -192,9 +194,10 @@ class Submission:
             session.connection()  # may wait for its turn; this process may have slept as well
             now = self.now()
             lease_until = now + self.call_timeout + LEASE_MARGIN
-            begun = claims.begin(session, claimed.batch_id, now=now, lease_until=lease_until)
+            begun = claims.begin(session, claimed, now=now, lease_until=lease_until)
         if not begun or self.now() > lease_until - self.call_timeout:
             raise NeverPosted("the time to begin was over")
+        self.on_begun(claimed.batch_id)
 
     def _record(self, claimed: Claimed, outcome: Outcome) -> None:
         began, tries, mistakes = self.now(), 0, 0
@@ -202,41 +205,55 @@ class Submission:
             tries += 1
             try:
                 with self.sessions.begin() as session:
-                    self._settle(session, claimed, outcome)
+                    known = self._settle(session, claimed, outcome)
             except DATABASE_TROUBLE as error:
                 if self.leaving() and self.now() - began > self.give_up_recording_after:
-                    self._give_up(claimed, outcome.answer)
+                    self._drop(claimed, outcome.answer, "the database is away, and this worker is to stop")
                     return
                 # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
                 log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)
                 self.wait(backoff(tries, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
             except Exception as error:  # noqa: BLE001
                 mistakes += 1
-                self._complain(claimed, error)
+                outcome = self._after_mistakes(mistakes, claimed, outcome, error)
                 if mistakes > 2 * MISTAKES:
                     return  # upkeep finds the batch when its lease runs out
-                if mistakes > MISTAKES:
-                    outcome = replace(outcome, answer=SubmissionUnconfirmed(NOT_RECORDED))
             else:
                 break
+        if not known:
+            self._drop(claimed, outcome.answer, "the database came from a backup and has forgotten this batch")
+            return
         if session.info.get(OWED):
             self.on_owed()
         self._tell(claimed, outcome.answer)
 
-    def _give_up(self, claimed: Claimed, answer: Acceptance | GatewayError) -> None:
-        """Leave with an answer that cannot be stored; its ids go to the log, where a person finds them."""
-        ids = [(one.reference, one.request_id) for one in answer.accepted] if isinstance(answer, Acceptance) else []
-        hint = "the database is away, this worker is to stop: what had begun will be unconfirmed; these were taken"
-        log.error("answer_given_up", batch_id=claimed.batch_id, outcome=type(answer).__name__, taken=ids, hint=hint)
-
-    def _complain(self, claimed: Claimed, error: Exception) -> None:
+    def _after_mistakes(self, mistakes: int, claimed: Claimed, outcome: Outcome, error: Exception) -> Outcome:
+        """What is to be recorded instead of an answer that cannot be."""
         # Frames only: an error's words may hold a row, and its text.
         frames = traceback.format_tb(error.__traceback__)
         log.error("answer_not_recorded", batch_id=claimed.batch_id, error=type(error).__name__, frames=frames)
+        if mistakes != MISTAKES + 1:
+            return outcome
+        self._drop(claimed, outcome.answer, "a mistake of ours keeps it from being stored")
+        return replace(outcome, answer=NotRecorded(NOT_RECORDED))
 
-    def _settle(self, session: Session, claimed: Claimed, outcome: Outcome) -> None:
+    def _drop(self, claimed: Claimed, answer: Acceptance | GatewayError, why: str) -> None:
+        """Leave with an answer that cannot be stored; its ids go to the log, where a person finds them."""
+        ids = [(one.reference, one.request_id) for one in answer.accepted] if isinstance(answer, Acceptance) else []
+        log.error(
+            "answer_given_up",
+            batch_id=claimed.batch_id,
+            outcome=type(answer).__name__,
+            taken=ids,
+            because=why,
+            hint="what had begun will be unconfirmed; these were taken",
+        )
+
+    def _settle(self, session: Session, claimed: Claimed, outcome: Outcome) -> bool:
+        """Store what came of a batch; return False if the database does not know it any more."""
         now, batch_id, answer = self.now(), claimed.batch_id, outcome.answer
-        outcomes.lock(session, batch_id)
+        if not outcomes.lock(session, claimed):
+            return False
         match answer:
             case Acceptance():
                 first_poll_at = now + self.first_poll_after()
@@ -252,6 +269,7 @@ class Submission:
             case _:
                 outcomes.leave_unconfirmed(session, batch_id, answer.reason, now=now, http_status=answer.http_status)
         trouble.judge_post(session, self.account_id, outcome, now=now)
+        return True
 
     def _tell(self, claimed: Claimed, outcome: Acceptance | GatewayError) -> None:
         told = {"batch_id": claimed.batch_id, "lane": str(claimed.lane), "messages": len(claimed.messages)}

@@ -88,9 +88,9 @@ class Takers:
 
     def _beat(self) -> None:
         self._lists.beat()
-        self._beat_too()
         if adopted := self._lists.adopt():
             log.warning("orders_put_back", orders=adopted, because="their taker is gone")
+        self._beat_too()  # last: no trouble with it keeps orders from being put back
         self._stopping.wait(HEARTBEAT_SECONDS)
 
     def _take(self, lane: Lane) -> None:

@@ -30,6 +30,7 @@ _ringers: dict[int, Ringer] = {}
 _houses: dict[int, House] = {}  # by process: a prefork child must not share its parent's connections
 _stopping = Event()
 _name = {"worker": "sms"}
+_highest = {"batch": 0}
 
 
 def house() -> House:
@@ -42,6 +43,7 @@ def house() -> House:
             worker=worker,
             tell_task=_tell_task,
             ring_callbacks=ring_callbacks,
+            note_batch=note_batch,
             stopping=_stopping,
         )
     return _houses[pid]
@@ -127,6 +129,12 @@ def ring_callbacks() -> None:
     _ringer().ring("callbacks")
 
 
+def note_batch(batch_id: int) -> None:
+    """Let the watermark rise to this batch; returns at once."""
+    _highest["batch"] = max(_highest["batch"], batch_id)
+    _ringer().ring("watermark")
+
+
 def name_this_worker(name: str) -> None:
     """What batches and in-flight lists are signed with."""
     _name["worker"] = name
@@ -157,6 +165,7 @@ def _ringer() -> Ringer:
                 "submission": _submission_bell,
                 "polling": partial(_publish, poll_reports),
                 "callbacks": partial(_publish, tell_callbacks),
+                "watermark": _raise_watermark,
             }
         )
     return _ringers[pid]
@@ -171,6 +180,11 @@ def _submission_bell() -> None:
     except BaseException:
         bell.heard()  # there is none under way
         raise
+
+
+def _raise_watermark() -> None:
+    if watermark := house().watermark:
+        watermark.note(_highest["batch"])
 
 
 def _publish(task: Any) -> None:

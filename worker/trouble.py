@@ -15,6 +15,7 @@ from worker.errors import (
     GatewayUnavailable,
     NeverPosted,
     NicknameRefused,
+    NotRecorded,
     SubmissionUnconfirmed,
 )
 from worker.gateway import Acceptance
@@ -53,7 +54,7 @@ class Outcome:
 def judge_post(session: Session, account_id: int, outcome: Outcome, *, now: datetime) -> None:
     """Pause or resume the account, open or close the posting circuit."""
     _judge_account(session, account_id, outcome, now)
-    if isinstance(outcome.answer, NeverPosted):
+    if isinstance(outcome.answer, NeverPosted | NotRecorded):
         if outcome.gate.open:
             circuits.give_back_probe(session, account_id, Room.POSTING, now=now)
     else:

@@ -10,14 +10,14 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
-from worker.store import accounts, callbacks, claims, clocks, recovery, sweeps
+from worker.restored import gap_of
+from worker.store import accounts, callbacks, claims, clocks, sweeps
 from worker.store.clocks import Longest
-from worker.store.engine import reading
+from worker.store.engine import DATABASE_TROUBLE, reading
 from worker.watermark import Watermark
 
 log = structlog.get_logger()
 
-UPKEEP = "upkeep"
 MOST_RESENDS = 1  # by policy; a gateway that cuts every answer must not make a phone ring for ever
 
 
@@ -35,17 +35,18 @@ class Upkeep:
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
 
     def sweep(self) -> dict[str, int]:
-        """Put right what is half done; return how many messages each sweep found."""
+        """Put right what is half done; return how many rows each sweep found. One that fails keeps no other from it."""
         self._notice_a_restore()
-        found = {
-            "clock_set_back": self._each(self._bring_forward),
-            "never_begun": self._each(lambda session, now: sweeps.release_never_begun(session, now=now)),
-            "worker_died": self._each(lambda session, now: sweeps.rescue_dead_posts(session, now=now)),
-            "expired": self._each(lambda session, now: sweeps.expire_late(session, now=now)),
-            "by_policy": sum(self._by_policy(lane) for lane in Lane),
+        sweeps_of: dict[str, Callable[[], int]] = {
+            "clock_set_back": self._bring_forward,
+            "never_begun": partial(self._each, sweeps.release_never_begun),
+            "worker_died": partial(self._each, sweeps.rescue_dead_posts),
+            "expired": partial(self._each, sweeps.expire_late),
+            **{f"by_policy_{lane}": partial(self._by_policy, lane) for lane in Lane},
         }
+        found = {name: self._calmly(name, sweep) for name, sweep in sweeps_of.items()}
         if any(found.values()):
-            log.info("sweep_found", **found)
+            log.info("sweep_found", **{name: rows for name, rows in found.items() if rows})
         return found
 
     def delete_old(self) -> int:
@@ -75,36 +76,45 @@ class Upkeep:
         """A database that went back in time under running workers: nothing more is posted until a person has looked."""
         if self.watermark is None:
             return
-        with reading(self.sessions) as session:
-            last = recovery.last_batch(session)
         try:
-            highest = self.watermark.beyond(last)
+            gap = gap_of(self.sessions, self.watermark)
         except RedisError:
             return  # it is noticed later; this is the second net
-        if highest:
-            reason = f"the database's last batch is {last}, but {highest} was seen: it came from a backup"
-            with self.sessions.begin() as session:
-                held = accounts.hold(session, self.account_id, now=self.now(), who=UPKEEP, reason=reason)
-            if held:
-                log.error("database_went_back", last_batch=last, seen=highest, remedy="sms recover --since …")
+        if gap is None:
+            return
+        log.error("database_went_back", **gap._asdict(), remedy="stop all workers, then: sms recover --since TIME")
+        with self.sessions.begin() as session:
+            accounts.hold(session, self.account_id, now=self.now(), who=accounts.BY_RESTORE, reason=str(gap))
 
-    def _bring_forward(self, session: Session, now: datetime) -> int:
-        set_back = clocks.was_set_back(session, now=now)
-        return clocks.bring_forward(session, now=now, longest=self.longest) if set_back else 0
+    def _bring_forward(self) -> int:
+        return sum(self._all_of(step) for step in clocks.steps(self.longest))
 
     def _by_policy(self, lane: Lane) -> int:
-        return self._each(
-            lambda session, now: sweeps.apply_policy(
-                session, lane, self.policy(lane), now=now, most_resends=MOST_RESENDS
-            )
-        )
+        policy = self.policy(lane)
+        if policy == "hold":
+            return 0
+        return self._each(partial(sweeps.apply_policy, lane=lane, policy=policy, most_resends=MOST_RESENDS))
 
-    def _each(self, sweep: Callable[[Session, datetime], int]) -> int:
+    def _all_of(self, step: Callable[..., int]) -> int:
+        """Repeat a step that does only so much in one transaction."""
+        done = 0
+        while not self.leaving() and (rows := self._each(step)):
+            done += rows
+        return done
+
+    def _each(self, sweep: Callable[..., int]) -> int:
         with self.sessions.begin() as session:
-            return sweep(session, self.now())
+            return sweep(session, now=self.now())
+
+    def _calmly(self, name: str, sweep: Callable[[], int]) -> int:
+        try:
+            return sweep()
+        except DATABASE_TROUBLE as error:
+            log.warning("sweep_failed", sweep=name, error=type(error).__name__, hint="it is tried again")
+            return 0
 
 
-def _before(sweep: Callable[..., int], before: datetime, session: Session, _now: datetime) -> int:
+def _before(sweep: Callable[..., int], before: datetime, session: Session, *, now: datetime) -> int:  # noqa: ARG001
     return sweep(session, before=before)
 
 

@@ -1,33 +1,28 @@
-"""How far posting has come, kept outside the database: so that one which went back in time is noticed.
-
-A database that was restored from a backup has forgotten what was posted since, and would post it again.
-"""
-
-from typing import cast
+"""How far posting has come, kept outside the database: so that one which went back in time is noticed."""
 
 from redis import Redis
 
-# A database without a batch has nothing to post twice: whoever begins anew begins at nothing.
-BEYOND = """
-local highest, last = tonumber(redis.call('GET', KEYS[1]) or 0), tonumber(ARGV[1])
-if last > 0 and last < highest then return highest end
-redis.call('SET', KEYS[1], last)
-return 0
+NOTE = """
+if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or 0) then redis.call('SET', KEYS[1], ARGV[1]) end
 """
 
 
 class Watermark:
-    """The highest number of a batch that was ever seen."""
+    """The highest number of a batch that was ever seen. Every method raises `RedisError`."""
 
     def __init__(self, redis: Redis, *, prefix: str = "") -> None:
         self._redis = redis
         self._key = f"{prefix}sms:batches:highest"
-        self._beyond = redis.register_script(BEYOND)
+        self._note = redis.register_script(NOTE)
 
-    def beyond(self, last_batch: int) -> int:
-        """Note the database's last batch; return a higher one that was seen before, else 0. Raises `RedisError`."""
-        return cast("int", self._beyond(keys=[self._key], args=[last_batch]))
+    def highest(self) -> int:
+        """The highest that was noted; 0 if none was."""
+        return int(self._redis.get(self._key) or 0)
+
+    def note(self, batch_id: int) -> None:
+        """A batch of this number was seen."""
+        self._note(keys=[self._key], args=[batch_id])
 
     def begin_anew(self, last_batch: int) -> None:
-        """A person has taken care of what was forgotten. Raises `RedisError`."""
+        """A person has taken care of what was forgotten, or the database is a new one."""
         self._redis.set(self._key, last_batch)

@@ -28,7 +28,7 @@ from worker.order_fields import Terms
 from worker.polling import Polling
 from worker.settings import Settings
 from worker.store import circuits
-from worker.store.accounts import account_id_of
+from worker.store.accounts import account_id_of, let_others_go
 from worker.store.callbacks import Owed
 from worker.store.clocks import Longest
 from worker.store.engine import make_engine, make_sessions
@@ -57,6 +57,7 @@ class House:
     polling: Polling
     callbacks: Callbacks
     upkeep: Upkeep
+    watermark: Watermark | None  #: None where the broker is not Redis
     posting: Turnstile
     asking: Turnstile
     telling: Turnstile
@@ -64,7 +65,13 @@ class House:
 
 
 def build(
-    settings: Settings, *, worker: str, tell_task: Tell, ring_callbacks: Callable[[], None], stopping: Event
+    settings: Settings,
+    *,
+    worker: str,
+    tell_task: Tell,
+    ring_callbacks: Callable[[], None],
+    note_batch: Callable[[int], None],
+    stopping: Event,
 ) -> House:
     """Build the house; *worker* names this process and no other that ever was.
 
@@ -75,7 +82,8 @@ def build(
     redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
     bells = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS) if redis else None
     prefix = settings.redis_key_prefix
-    outside = _Outside(settings, sessions, http_gateway(settings), ring_callbacks, stopping)
+    outside = _Outside(settings, sessions, http_gateway(settings), ring_callbacks, note_batch, stopping)
+    watermark = Watermark(bells, prefix=prefix) if bells else None
     posts, polls = _limits(settings, bells, stopping)
     return House(
         settings=settings,
@@ -86,7 +94,8 @@ def build(
         submission=outside.submission(worker, post_turn(posts, stopping) if posts else None),
         polling=outside.polling(poll_turn(polls, stopping)),
         callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random, stopping.is_set),
-        upkeep=outside.upkeep(Watermark(bells, prefix=prefix) if bells else None),
+        upkeep=outside.upkeep(watermark),
+        watermark=watermark,
         posting=Turnstile(settings.gateway_connections, stopping),
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
@@ -102,6 +111,7 @@ class _Outside:
     sessions: sessionmaker[Session]
     gateway: Gateway
     ring_callbacks: Callable[[], None]
+    note_batch: Callable[[int], None]
     stopping: Event
 
     def submission(self, worker: str, may_post: Callable[[Callable[[], Lane | None]], bool] | None) -> Submission:
@@ -118,6 +128,7 @@ class _Outside:
             now=utc_now,
             wait=time.sleep,
             on_owed=self.ring_callbacks,
+            on_begun=self.note_batch,
             turn=may_post,
             leaving=self.stopping.is_set,
             give_up_recording_after=timedelta(seconds=self.settings.gateway_read_timeout_seconds),
@@ -159,6 +170,7 @@ class _Outside:
 
     def _account_id(self) -> int:
         with self.sessions.begin() as session:
+            let_others_go(session, self.settings.gateway_login)
             return account_id_of(session, self.settings.gateway_login)
 
     @property
@@ -167,8 +179,8 @@ class _Outside:
 
     @property
     def _call_timeout(self) -> timedelta:
-        # The gateway's client bounds the whole answer by twice the read time-out, however it trickles.
-        return self._connect_timeout + 2 * timedelta(seconds=self.settings.gateway_read_timeout_seconds)
+        # The gateway's client bounds the whole answer by the read time-out, however it trickles, give or take a second.
+        return self._connect_timeout + timedelta(seconds=self.settings.gateway_read_timeout_seconds + 1)
 
     @property
     def _slow_after(self) -> timedelta:

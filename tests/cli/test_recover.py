@@ -43,7 +43,11 @@ def test_what_waited_at_the_backup_is_put_in_doubt(sessions: Sessions, sms: Sms)
     assert "sms unconfirmed --reason database_restored" in answer.out
     assert "Then start the workers." in answer.out
     assert states_of(sessions) == ["unconfirmed", "unconfirmed", "queued"]
-    assert {(one.who, one.what) for one in all_of(sessions, Decision)} == {("nodira", "recover")}
+    assert [(one.who, one.what) for one in all_of(sessions, Decision)] == [
+        ("restored database", "pause"),
+        *[("nodira", "recover")] * 2,
+        ("nodira", "resume"),
+    ]
 
 
 def test_what_it_points_to_finds_them(sessions: Sessions, sms: Sms) -> None:

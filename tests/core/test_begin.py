@@ -12,6 +12,7 @@ from builders import (
     Clock,
     Sessions,
     a_batch,
+    a_claimed,
     a_submission,
     all_of,
     an_upkeep,
@@ -33,6 +34,7 @@ from worker.errors import GatewayUnavailable
 from worker.gateway import OutgoingSms
 from worker.gateway.memory import MemoryGateway
 from worker.store import claims, sweeps
+from worker.store.claims import Claimed
 from worker.submission import LEASE_MARGIN, Submission
 
 TELL = {"task": "shop.sms_changed"}
@@ -48,17 +50,17 @@ def a_room(sessions: Sessions, gateway: MemoryGateway, clock: Clock, **changes: 
     return a_submission(sessions, gateway, clock, **timeouts | changes)
 
 
-def begin(sessions: Sessions, batch_id: int, *, now: datetime = NOON) -> bool:
+def begin(sessions: Sessions, batch: Claimed, *, now: datetime = NOON) -> bool:
     with sessions.begin() as session:
-        return claims.begin(session, batch_id, now=now, lease_until=NOON + LEASE)
+        return claims.begin(session, batch, now=now, lease_until=NOON + LEASE)
 
 
-def claimed(sessions: Sessions) -> int:
+def claimed(sessions: Sessions) -> Claimed:
     """A batch of one message that may begin before `BEGINS_BY`."""
     with sessions.begin() as session:
         batch_id = a_batch(session, begins_by=BEGINS_BY, lease_until=BEGINS_BY + CALL_TIMEOUT)
     stored(sessions, state=MessageState.POSTING, batch_id=batch_id)
-    return batch_id
+    return a_claimed(batch_id)
 
 
 def test_a_claim_says_that_nothing_has_left_and_the_begin_takes_it_back(sessions: Sessions) -> None:
@@ -80,18 +82,18 @@ def test_a_claim_says_that_nothing_has_left_and_the_begin_takes_it_back(sessions
 
 
 def test_a_batch_begins_once(sessions: Sessions) -> None:
-    batch_id = claimed(sessions)
+    batch = claimed(sessions)
 
-    assert [begin(sessions, batch_id), begin(sessions, batch_id)] == [True, False]
+    assert [begin(sessions, batch), begin(sessions, batch)] == [True, False]
 
 
 @pytest.mark.parametrize(
     ("now", "begins"), [(BEGINS_BY - A_MILLISECOND, True), (BEGINS_BY, False)], ids=["in time", "too late"]
 )
 def test_a_batch_begins_in_time_or_never(sessions: Sessions, now: datetime, *, begins: bool) -> None:
-    batch_id = claimed(sessions)
+    batch = claimed(sessions)
 
-    assert begin(sessions, batch_id, now=now) == begins
+    assert begin(sessions, batch, now=now) == begins
 
 
 @pytest.mark.parametrize("state", set(BatchState) - {BatchState.POSTING}, ids=str)
@@ -100,13 +102,13 @@ def test_a_batch_that_has_ended_does_not_begin(sessions: Sessions, state: BatchS
     with sessions.begin() as session:
         batch_id = a_batch(session, state=state, begins_by=BEGINS_BY, **counts)
 
-    assert not begin(sessions, batch_id)
+    assert not begin(sessions, a_claimed(batch_id))
 
 
 def test_of_a_begin_and_upkeep_at_the_same_moment_exactly_one_wins(sessions: Sessions) -> None:
     """Each by its own clock is in the right: the two hosts' clocks differ."""
     for _ in range(100):
-        batch_id, both = claimed(sessions), Barrier(2)
+        ours, both = claimed(sessions), Barrier(2)
 
         def released(both: Barrier = both) -> int:
             both.wait(30)
@@ -116,10 +118,10 @@ def test_of_a_begin_and_upkeep_at_the_same_moment_exactly_one_wins(sessions: Ses
         with ThreadPoolExecutor(2) as pool:
             keeper = pool.submit(released)
             both.wait(30)
-            begun = begin(sessions, batch_id, now=BEGINS_BY - A_MILLISECOND)
+            begun = begin(sessions, ours, now=BEGINS_BY - A_MILLISECOND)
             messages = keeper.result(30)
 
-        batch = the_batch(sessions, batch_id)
+        batch = the_batch(sessions, ours.batch_id)
         assert (messages, batch.state) == ((0, "posting") if begun else (1, "released"))
         assert batch.begins_by is None
         assert states_of(sessions)[-1] == ("posting" if begun else "queued")
@@ -127,11 +129,11 @@ def test_of_a_begin_and_upkeep_at_the_same_moment_exactly_one_wins(sessions: Ses
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_begin_waits_for_upkeep_that_is_just_releasing_its_batch(sessions: Sessions, engine: Engine) -> None:
-    batch_id = claimed(sessions)
+    batch = claimed(sessions)
 
     with sessions() as keeper, ThreadPoolExecutor(1) as pool:
         sweeps.release_never_begun(keeper, now=BEGINS_BY)
-        begun = pool.submit(begin, sessions, batch_id)
+        begun = pool.submit(begin, sessions, batch)
         wait_for(lambda: waits_for_a_lock(engine))
         keeper.commit()
 
@@ -141,10 +143,10 @@ def test_a_begin_waits_for_upkeep_that_is_just_releasing_its_batch(sessions: Ses
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_upkeep_leaves_a_batch_alone_that_is_just_beginning(sessions: Sessions) -> None:
-    batch_id = claimed(sessions)
+    batch = claimed(sessions)
 
     with sessions.begin() as worker:
-        claims.begin(worker, batch_id, now=NOON, lease_until=NOON + LEASE)
+        claims.begin(worker, batch, now=NOON, lease_until=NOON + LEASE)
         found = an_upkeep(sessions, Clock(BEGINS_BY)).sweep()
 
     assert (found["never_begun"], found["worker_died"], states_of(sessions)) == (0, 0, ["posting"])

@@ -328,11 +328,11 @@ def test_a_lanes_policy_waits_for_the_reports_of_a_batch_before_it_posts_anythin
     clock = Clock(NOON + timedelta(seconds=4))
     keeper = an_upkeep(sessions, clock, policy=lambda _: "resend")
 
-    before_the_first_question = keeper.sweep()["by_policy"]
+    before_the_first_question = keeper.sweep()["by_policy_normal"]
     asks(sessions, [a_report("transmitted"), its_row()], clock=clock)
     clock.advance(hours=1)
 
-    assert [before_the_first_question, keeper.sweep()["by_policy"]] == [0, 0]
+    assert [before_the_first_question, keeper.sweep()["by_policy_normal"]] == [0, 0]
     assert the_sms(sessions, sms).state == "submitted"
 
 

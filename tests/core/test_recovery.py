@@ -82,8 +82,13 @@ def test_what_waited_or_was_under_way_at_the_backup_is_in_doubt_and_has_its_row_
     assert {(message.state, message.reason) for message in messages} == {("unconfirmed", "database_restored")}
     assert [owed.event["state"] for owed in all_of(sessions, Callback)] == ["unconfirmed"]
     audit = [(one.who, one.what, one.reason, one.at) for one in all_of(sessions, Decision)]
-    assert audit == [("ann", "recover", "database_restored", NOON)] * 3
-    assert {one.uid for one in all_of(sessions, Decision)} == {message.uid for message in messages}
+    assert audit == [
+        ("restored database", "pause", "sms recover", NOON),
+        *[("ann", "recover", "database_restored", NOON)] * 3,
+        ("ann", "resume", "restored database", NOON),
+    ]
+    assert [one.uid for one in all_of(sessions, Decision) if one.what != "recover"] == [None, None]
+    assert {one.uid for one in all_of(sessions, Decision) if one.uid} == {message.uid for message in messages}
 
 
 def test_no_worker_posts_any_of_it_until_a_person_has_decided(sessions: Sessions) -> None:
@@ -122,8 +127,8 @@ def test_what_has_expired_since_may_have_been_posted_before(sessions: Sessions) 
     assert states(sessions, sms) == ["unconfirmed"]
 
 
-def test_what_was_neither_waiting_nor_under_way_stays_as_it_was(sessions: Sessions) -> None:
-    others = set(S) - {S.QUEUED, S.POSTING}
+def test_what_was_neither_waiting_nor_under_way_nor_in_doubt_stays_as_it_was(sessions: Sessions) -> None:
+    others = set(S) - {S.QUEUED, S.POSTING, S.UNCONFIRMED}
     for state in others:
         from_backup(sessions, state=state, uid=str(state))
     before = everything(sessions)
@@ -131,8 +136,9 @@ def test_what_was_neither_waiting_nor_under_way_stays_as_it_was(sessions: Sessio
     doubtful = recovered(sessions)
 
     assert doubtful == 0
-    assert everything(sessions)["messages"] == before["messages"]
-    assert all_of(sessions, Decision) == []
+    after = everything(sessions)
+    assert (after["messages"], after["batches"]) == (before["messages"], before["batches"])
+    assert [one.what for one in all_of(sessions, Decision)] == ["pause", "resume"]
 
 
 def test_a_message_of_the_very_moment_of_the_backup_is_in_it(sessions: Sessions) -> None:
@@ -209,8 +215,11 @@ def test_a_second_time_changes_nothing_more(sessions: Sessions) -> None:
 
     second = recovered(sessions)
 
+    after = everything(sessions)
+    audit = [after.pop("decisions"), before.pop("decisions")]
     assert (first, second) == (123, 0)
-    assert everything(sessions) == before
+    assert after == before
+    assert [row.what for row in audit[0][len(audit[1]) :]] == ["pause", "resume"]
 
 
 def test_what_is_in_doubt_stands_in_batches_of_one_lane_and_nickname_as_the_gateway_would_take_them(

@@ -58,12 +58,39 @@ def test_a_schema_that_is_behind_stops_the_start_and_says_what_to_run(house: Sys
     assert "sms db upgrade" in line
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("postgresql+psycopg://sms:secret-word@127.0.0.1:1/sms", id="password before the host"),
+        pytest.param("postgresql+psycopg://127.0.0.1:1/sms?user=sms&password=secret-word", id="password in the query"),
+    ],
+)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_database_that_is_away_stops_the_start_without_its_password(house: System) -> None:
-    line = refusal_of(house, SMS_DATABASE_URL="postgresql+psycopg://sms:secret-word@127.0.0.1:1/sms")
+def test_a_database_that_is_away_stops_the_start_without_its_password(house: System, url: str) -> None:
+    line = refusal_of(house, SMS_DATABASE_URL=url)
 
-    assert "does not answer" in line
+    assert "the database at postgresql+psycopg://127.0.0.1:1/sms does not answer" in line
     assert "secret-word" not in line
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_that_is_no_database_stops_the_start(house: System) -> None:
+    (house.folder / "notes.txt").write_text("no database at all, " * 100)
+
+    line = refusal_of(house, SMS_DATABASE_URL="sqlite:///notes.txt")
+
+    assert "the database at sqlite:///notes.txt does not answer (file is not a database)" in line
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_database_that_does_not_let_us_look_stops_the_start(house: System) -> None:
+    with house.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE alembic_version RENAME COLUMN version_num TO something_else"))
+
+    line = refusal_of(house)
+
+    assert line.startswith("SMS_DATABASE_URL: the database at postgresql+psycopg://")
+    assert "column alembic_version.version_num does not exist" in line
 
 
 def test_a_wrong_login_loses_nothing_and_says_what_to_do(house: System) -> None:

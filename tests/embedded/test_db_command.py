@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from worker.cli.db import db, without_secrets
+from worker.cli.db import db
 from worker.errors import SchemaMismatch, SettingsError
+from worker.urls import without_secrets
 
 
 def test_an_empty_database_is_brought_to_this_release_once(tmp_path: Path) -> None:

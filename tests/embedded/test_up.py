@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from pydantic import SecretStr
 from servers import is_gone, wait_for
+from sqlalchemy import Engine, text
 
+from migrations import schema
 from worker.cli import up
 from worker.embedded import processes
 from worker.settings import Settings
@@ -108,6 +111,18 @@ def test_a_database_of_ones_own_is_used_and_never_migrated_unasked(tmp_path: Pat
     assert not (tmp_path / ".sms" / "up" / "sms.db").exists()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_embedded_database_of_a_newer_release_that_works_with_this_one_is_left_alone(
+    database_url: str, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    up._prepare_database(some_settings(database_url=database_url), mine=True)
+
+    assert schema.present(engine) == "9999"
+
+
 def test_what_one_has_set_is_yours_and_shown_without_its_password(house: Up) -> None:
     house.env = {"SMS_GATEWAY_URL": "http://me:secret@127.0.0.1:1/smsgateway", "SMS_GATEWAY_LOGIN": "me"}
     house.env |= {"SMS_GATEWAY_PASSWORD": "secret"}
@@ -122,18 +137,16 @@ def test_what_one_has_set_is_yours_and_shown_without_its_password(house: Up) -> 
 
 @pytest.mark.parametrize("prefix", ["", "shop:"], ids=["no prefix", "a prefix"])
 def test_the_first_sms_that_is_shown_finds_its_lane(redis_url: str, prefix: str) -> None:
-    settings = Settings(
-        redis_url=redis_url,
-        redis_key_prefix=prefix,
-        gateway_url="http://127.0.0.1:1",
-        gateway_login="a",
-        gateway_password=SecretStr("b"),
-    )
+    settings = some_settings(redis_url=redis_url, redis_key_prefix=prefix)
 
     send_as_shown(up._first_sms(settings, up.FAKE_PHONE))
 
     with redis.Redis.from_url(redis_url) as connection:
         assert connection.llen(f"{prefix}sms.otp") == 1
+
+
+def some_settings(**given: Any) -> Settings:
+    return Settings(gateway_url="http://127.0.0.1:1", gateway_login="a", gateway_password=SecretStr("b"), **given)
 
 
 def address_lines(shown: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A post begins once its connection stands and before its first byte, whichever way it goes; or nothing is written."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import urllib3
 from servers import wait_for
 from wires import Answer, Tunnel, Wire, listening, nothing, server_context, take, take_and_leave
 
+from worker.cutter import CUTTER
 from worker.errors import AccountRefused, GatewayError, GatewayUnavailable, NeverPosted
 from worker.gateway import OutgoingSms
 from worker.gateway.http import HttpGateway
@@ -19,6 +21,7 @@ OpenGateway = Callable[..., HttpGateway]
 
 SELF_SIGNED = Path(__file__).parent / "self_signed.pem"
 SMS = OutgoingSms(1, "998901112233", "one")
+LARGER_THAN_ANY_MEMORY = 2**47
 
 
 @dataclass
@@ -193,3 +196,31 @@ def test_a_connection_that_is_closed_while_the_post_begins_is_not_written_to(ope
         way.post(begin_slowly)
 
     assert [heard.said for heard in way.wire.connections] == [first]
+
+
+@pytest.fixture
+def no_threads() -> Iterator[Callable[[], None]]:
+    """From its call on the system has no thread to spare for this process."""
+
+    def from_now_on() -> None:
+        CUTTER.forget()  # it needs a new one
+        threading.stack_size(LARGER_THAN_ANY_MEMORY)
+
+    yield from_now_on
+    threading.stack_size(0)
+
+
+def test_a_post_that_nobody_could_cut_off_is_never_written(open_way: OpenWay, no_threads: Callable[[], None]) -> None:
+    way = open_way()
+    begin = Begin(way.wire)
+
+    def begin_without_threads() -> None:
+        begin()
+        no_threads()
+
+    with pytest.raises(GatewayUnavailable, match="no connection to the gateway: RuntimeError"):
+        way.post(begin_without_threads)
+
+    (heard,) = way.wire.connections
+    assert heard.ended.wait(20)
+    assert (heard.said, len(begin.seen)) == (b"", 1)

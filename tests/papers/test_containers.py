@@ -17,6 +17,7 @@ from servers import wait_for
 
 from worker.cli.main import COMMANDS
 from worker.embedded import processes, valkey
+from worker.embedded.home import WORKER_STOP_SECONDS
 from worker.settings import PREFIX, SECRETS_DIR, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -86,11 +87,14 @@ def test_the_commands_are_real(compose: Compose) -> None:
 
 @pytest.mark.check
 def test_a_worker_has_time_to_finish_its_posts(compose: Compose) -> None:
+    """Waiting for a seat, two addresses to connect to, the answer (cut off a second late), a database that is away."""
     seconds = int(compose["services"]["worker"]["stop_grace_period"].removesuffix("s"))
     defaults = Settings.model_fields
+    connect = defaults["gateway_connect_timeout_seconds"].default
+    read = defaults["gateway_read_timeout_seconds"].default
 
-    post = defaults["gateway_connect_timeout_seconds"].default + defaults["gateway_read_timeout_seconds"].default
-    assert seconds >= 2 * post
+    assert seconds == WORKER_STOP_SECONDS >= 3 * connect + (read + 1) + read
+    assert f"give it {seconds} seconds" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.check

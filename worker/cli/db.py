@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, NamedTuple
 
 import typer
 from sqlalchemy import Engine, exc
@@ -12,6 +11,7 @@ from migrations import schema
 from worker.errors import SettingsError
 from worker.settings import a_database_url, load_database_url
 from worker.store.schema import check_schema
+from worker.urls import without_secrets
 
 db = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Bring the database to this release, or check that it is."
@@ -23,18 +23,13 @@ Url = Annotated[str | None, typer.Option(help="The database; without it, the one
 def upgrade(url: Url = None) -> None:
     """Bring the database to this release."""
     url = a_database_url(url) if url else load_database_url()
-    with looking_at(url) as engine:
-        before, needed = schema.present(engine), schema.needed()
-        newer = before is not None and not schema.is_known(before)
-        if newer:
-            check_schema(engine)
-    where = without_secrets(url)
-    if newer or before == needed:
-        fit = "newer than this release, and fit for it" if newer else "as it should be"
-        typer.echo(f"The database {where} is at {before}, {fit}: nothing to do.")
+    before, where = bring_to_this_release(url), without_secrets(url)
+    if before.fits:
+        fit = "newer than this release, and fit for it" if before.is_newer else "as it should be"
+        typer.echo(f"The database {where} is at {before.revision}, {fit}: nothing to do.")
         return
-    schema.upgrade(url)
-    typer.echo(f"The database {where} was {f'at {before}' if before else 'empty'} and is now at {needed}.")
+    was = f"at {before.revision}" if before.revision else "empty"
+    typer.echo(f"The database {where} was {was} and is now at {schema.needed()}.")
 
 
 @db.command()
@@ -45,6 +40,31 @@ def check(url: Url = None) -> None:
         check_schema(engine)
         present = schema.present(engine)
     typer.echo(f"The database {without_secrets(url)} is at {present}: this release works on it.")
+
+
+class Before(NamedTuple):
+    """How a database was found."""
+
+    revision: str | None  #: None if it was empty
+    is_newer: bool  #: than this release, which works with it
+
+    @property
+    def fits(self) -> bool:
+        """Whether there was nothing to do."""
+        return self.is_newer or self.revision == schema.needed()
+
+
+def bring_to_this_release(url: str) -> Before:
+    """Migrate the database, unless it fits as it is. Raises `SettingsError` and `SchemaMismatch`, one line each."""
+    with looking_at(url) as engine:
+        revision = schema.present(engine)
+        is_newer = revision is not None and not schema.is_known(revision)
+        if is_newer:
+            check_schema(engine)
+    before = Before(revision, is_newer)
+    if not before.fits:
+        schema.upgrade(url)
+    return before
 
 
 @contextmanager
@@ -58,13 +78,3 @@ def looking_at(url: str) -> Iterator[Engine]:
         raise SettingsError(f"The database at {without_secrets(url)} does not answer: {why}") from None
     finally:
         engine.dispose()
-
-
-def without_secrets(url: str) -> str:
-    """Scheme, host, port and path: a password may stand in the user part, and in the query too.
-
-    >>> without_secrets("redis://:secret@10.0.0.1:6379/3?password=secret")
-    'redis://10.0.0.1:6379/3'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -61,13 +61,25 @@ def _refuse_broken_words(words: list[str]) -> None:
 
 
 def main() -> None:
-    """Run the command of the command line; an error of ours is one line on stderr and exit code 2."""
+    """Run the command of the command line.
+
+    An error of ours, of the database or of Redis is one line on stderr and exit code 2.
+    """
     try:
         _refuse_broken_words(sys.argv)
         app()
-    except SmsError as error:
-        sys.stderr.write(f"sms: {error}\n")
+    except Exception as error:
+        line = str(error) if isinstance(error, SmsError) else _words_for(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"sms: {line}\n")
         sys.exit(2)
+
+
+def _words_for(error: Exception) -> str | None:
+    """What to say of an error that is not of ours; None of a mistake in our own code."""
+    line: str | None = importlib.import_module("worker.cli.failures").words_for(error)
+    return line
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from worker.cli.db import without_secrets
 from worker.cli.given import WrongInput, moment
 from worker.cli.person import Who, a_person
 from worker.clock import utc_now
@@ -16,6 +15,7 @@ from worker.people import Person
 from worker.settings import Settings, load_settings
 from worker.store import doubts, recovery
 from worker.store.engine import reading
+from worker.urls import without_secrets
 from worker.wiring import make_redis
 
 REDIS_SECONDS = 3

@@ -14,14 +14,14 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-from migrations import schema
-from worker.cli.db import looking_at, without_secrets
+from worker.cli.db import bring_to_this_release, looking_at
 from worker.embedded import home as homes
 from worker.embedded.home import Home
 from worker.embedded.supervisor import LOGS, Part, Supervisor, only_one, stopping_on_signals
 from worker.errors import SettingsError
 from worker.settings import ENV_FILE, SECRETS_DIR, Settings, load_settings
 from worker.store.schema import check_schema
+from worker.urls import without_secrets
 
 DATABASE = {"SMS_DATABASE_URL"}
 A_LOOK = "SELECT uid, phone, state, reason FROM messages"
@@ -100,7 +100,7 @@ def _parts(home: Home, yours: set[str]) -> list[Part]:
 def _prepare_database(settings: Settings, *, mine: bool) -> None:
     """Migrate the embedded database. The person's own is only looked at: raises `SchemaMismatch`."""
     if mine:
-        schema.upgrade(settings.database_url)
+        bring_to_this_release(settings.database_url)
         return
     with looking_at(settings.database_url) as engine:
         check_schema(engine)

@@ -13,7 +13,9 @@ FILE = "state.json"
 DATABASE = "sms.db"
 JOURNAL = "sandbox.jsonl"
 LOGIN, PASSWORD = "sandbox", "sandbox"  # of a gateway that sends nothing
-WORKER_STOP_SECONDS = 85  # a post under way may last as long as its lease
+#: The longest post at the default time-outs, 5 s to connect and 30 s to read: waiting for a seat (5), connecting to two
+#: addresses (10), the answer (31); then its answer waits for a database that is away (30). That makes 76 s.
+WORKER_STOP_SECONDS = 80
 PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a folder named worker where we are called is not our package
 
 

@@ -32,7 +32,8 @@ def one_request(begin: Callable[[], None], *, longest_seconds: float) -> Iterato
 
         def begin_and_watch(sock: Any) -> None:
             begin()
-            CUTTER.watch(sock, seconds=longest_seconds)
+            with before_the_first_byte():  # a system without a thread to spare cannot cut off
+                CUTTER.watch(sock, seconds=longest_seconds)
             ending.callback(CUTTER.leave, sock)
 
         ending.callback(_before_writing.reset, _before_writing.set(begin_and_watch))

@@ -44,8 +44,8 @@ class HttpGateway(Gateway):
     ) -> None:
         """At most *connections* posts run at once; one more waits as long as for a connection, then gives up.
 
-        *url* is the vendor's base address without its last slash. *zone* is that of the gateway's dates. The read
-        time-out starts anew with every byte; a whole request with its answer takes at most twice that long. Raises
+        *url* is the vendor's base address without its last slash. *zone* is that of the gateway's dates. A whole
+        request with its answer takes at most the read time-out, however it trickles. Raises
         `SettingsError` if the environment names a SOCKS proxy for *url*.
         """
         self._url = url.rstrip("/")
@@ -96,9 +96,8 @@ class HttpGateway(Gateway):
     ) -> tuple[int, bytes]:
         request = _prepared(self._url + path, form)
         adapter = self._adapter()
-        longest_seconds = 2 * self._timeouts_seconds[1]
         try:
-            with one_request(lambda: call_or_never_post(begin), longest_seconds=longest_seconds):
+            with one_request(lambda: call_or_never_post(begin), longest_seconds=self._timeouts_seconds[1]):
                 return self._exchange(adapter, request)
         except GatewayError:  # from begin, so nothing was written
             raise

@@ -9,7 +9,10 @@ from sqlalchemy.orm import Session
 
 from models import Account, Circuit, Decision
 from models.lifecycle import AccountState, CircuitState, Room, Verdict
+from worker.errors import DatabaseRestored
 from worker.store import circuits
+
+BY_RESTORE = "restored database"  #: holds the account until `sms recover` was run
 
 
 class Pause(NamedTuple):
@@ -86,18 +89,37 @@ def give_back_probe(session: Session, account_id: int, *, now: datetime) -> None
     circuits.give_back_probe(session, account_id, Room.POSTING, now=now)
 
 
+def let_others_go(session: Session, login: str) -> None:
+    """Accounts of logins that are no longer set: nobody else would ever take their trouble back."""
+    others = select(Account.id).where(Account.login != login)
+    session.execute(update(Account).where(Account.id.in_(others), Account.state == AccountState.PAUSED).values(_WELL))
+    circuits.forget_all(session, others)
+
+
 def hold(session: Session, account_id: int, *, now: datetime, who: str, reason: str | None) -> bool:
-    """Post nothing until somebody resumes; return False if it was held already."""
-    free = (Account.id == account_id, Account.held_at.is_(None))
+    """Post nothing until somebody resumes; return False if it was held already.
+
+    A restored database holds it more firmly than a person does: only recovery lets it go.
+    """
+    by_another = Account.held_by.is_distinct_from(BY_RESTORE) if who == BY_RESTORE else Account.held_at.is_(None)
+    free = (Account.id == account_id, by_another)
     held = session.execute(update(Account).where(*free).values(held_at=now, held_by=who).returning(Account.id)).first()
     if held:
         session.execute(insert(Decision), [_decision(Verdict.PAUSE, now, who, reason)])
     return held is not None
 
 
-def let_go(session: Session, account_id: int, *, now: datetime, who: str) -> bool:
-    """Post again at once, whatever kept us from it; return False if nothing did."""
+def let_go(session: Session, account_id: int, *, now: datetime, who: str, recovered: bool = False) -> bool:
+    """Post again at once, whatever kept us from it; return False if nothing did.
+
+    Raises `DatabaseRestored` if it is held because the database is behind, and that was not *recovered*.
+    """
     kept = session.scalars(select(Account).where(Account.id == account_id)).one()
+    if kept.held_by == BY_RESTORE and not recovered:
+        raise DatabaseRestored(
+            "The database came from a backup, and would post again what was posted since. Stop all workers, then run: "
+            "sms recover --since TIME, the moment of the backup."
+        )
     before = gate_of(session, account_id)
     if before.is_free:
         return False
@@ -135,16 +157,12 @@ def probes_of(session: Session, account_id: int) -> int:
 
 def resume(session: Session, account_id: int) -> bool:
     """The gateway takes messages again; return whether the account had been paused."""
-    cleared = {"reason": None, "error_no": None, "http_status": None, "paused_at": None, "probe_at": None, "probes": 0}
-    resumed = session.execute(
-        update(Account)
-        .where(Account.id == account_id, Account.state == AccountState.PAUSED)
-        .values(state=AccountState.ACTIVE, **cleared)
-        .returning(Account.id)
-    )
-    return resumed.first() is not None
+    paused = (Account.id == account_id, Account.state == AccountState.PAUSED)
+    return session.execute(update(Account).where(*paused).values(_WELL).returning(Account.id)).first() is not None
 
 
+_NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None, "paused_at": None, "probe_at": None, "probes": 0}
+_WELL = {"state": AccountState.ACTIVE} | _NO_TROUBLE
 _posting = and_(Circuit.account_id == Account.id, Circuit.room == Room.POSTING)
 
 

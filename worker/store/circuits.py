@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -52,11 +52,15 @@ def give_back_probe(session: Session, account_id: int, room: Room, *, now: datet
 
 def close(session: Session, account_id: int, room: Room) -> bool:
     """A probe went well, or a person says so; return whether the circuit had been open."""
-    well = {"state": CircuitState.CLOSED, "failures": 0, "probes": 0}
-    nothing = {"reason": None, "http_status": None, "opened_at": None, "probe_at": None}
     still_open = (*_this(account_id, room), Circuit.state == CircuitState.OPEN)
-    closed = update(Circuit).where(*still_open).values(well | nothing).returning(Circuit.room)
+    closed = update(Circuit).where(*still_open).values(_WELL).returning(Circuit.room)
     return session.execute(closed).first() is not None
+
+
+def forget_all(session: Session, account_ids: Select[int]) -> None:
+    """Close the circuits of these accounts."""
+    theirs = (Circuit.account_id.in_(account_ids), Circuit.state == CircuitState.OPEN)
+    session.execute(update(Circuit).where(*theirs).values(_WELL))
 
 
 def forget_failures(session: Session, account_id: int, room: Room) -> None:
@@ -101,3 +105,7 @@ def _put_off(session: Session, account_id: int, room: Room, said: dict[str, Any]
 
 def _this(account_id: int, room: Room) -> tuple[ColumnElement[bool], ...]:
     return Circuit.account_id == account_id, Circuit.room == room
+
+
+_NOTHING = {"reason": None, "http_status": None, "opened_at": None, "probe_at": None}
+_WELL = {"state": CircuitState.CLOSED, "failures": 0, "probes": 0} | _NOTHING

@@ -24,6 +24,8 @@ class Claimed:
     lane: Lane
     nickname: str | None
     messages: Sequence[OutgoingSms]
+    worker: str
+    claimed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,14 @@ def claim(
     return None
 
 
-def begin(session: Session, batch_id: int, *, now: datetime, lease_until: datetime) -> bool:
+def begin(session: Session, claimed: Claimed, *, now: datetime, lease_until: datetime) -> bool:
     """Say that the first byte is about to leave; return False if the batch was given up, and nothing may leave.
 
     Either this is committed first, or upkeep's finding that nothing ever left: never both. Must be committed before the
     first byte leaves.
     """
-    untouched = (Batch.id == batch_id, Batch.state == BatchState.POSTING, Batch.begins_by > now)
+    ours = (Batch.id == claimed.batch_id, Batch.worker == claimed.worker, Batch.created_at == claimed.claimed_at)
+    untouched = (*ours, Batch.state == BatchState.POSTING, Batch.begins_by > now)
     begun = update(Batch).where(*untouched).values(begins_by=None, lease_until=lease_until).returning(Batch.id)
     return session.execute(begun).first() is not None
 
@@ -173,4 +176,4 @@ def into_batch(session: Session, claimant: Claimant, lane: Lane, chosen: Sequenc
     if len(moved) != len(chosen):
         raise RuntimeError("a locked message was moved by somebody else")
     messages = [OutgoingSms(one.id, one.phone, one.text) for one in chosen]
-    return Claimed(batch_id, lane, chosen[0].nickname, messages)
+    return Claimed(batch_id, lane, chosen[0].nickname, messages, claimant.worker, claimant.now)

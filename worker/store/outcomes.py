@@ -16,6 +16,7 @@ from models.base import BigId
 from models.lifecycle import BatchState, MessageState
 from worker.errors import GatewayError
 from worker.gateway import Acceptance, AcceptedSms, RefusedSms
+from worker.store.claims import Claimed
 from worker.store.moves import move
 
 OPEN = frozenset({MessageState.POSTING, MessageState.UNCONFIRMED})
@@ -23,9 +24,14 @@ NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None}
 NOT_ANSWERED = "not_in_the_answer"
 
 
-def lock(session: Session, batch_id: int) -> None:
-    """First the batch, then its messages, as upkeep does: else the two could wait for each other."""
-    session.execute(select(Batch.id).where(Batch.id == batch_id).with_for_update())
+def lock(session: Session, claimed: Claimed) -> bool:
+    """Lock the batch before its messages, as upkeep does: else the two could wait for each other.
+
+    Return False if it is another batch of the same number: then the database came from a backup meanwhile, and an
+    answer to what it has forgotten must not be taken for one to what has that number now.
+    """
+    ours = (Batch.id == claimed.batch_id, Batch.worker == claimed.worker, Batch.created_at == claimed.claimed_at)
+    return session.execute(select(Batch.id).where(*ours).with_for_update()).first() is not None
 
 
 def accept_batch(

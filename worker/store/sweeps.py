@@ -49,7 +49,7 @@ def expire_late(session: Session, *, now: datetime) -> int:
     return len(move(session, MessageState.EXPIRED, Message.id.in_(late), now=now)) if late else 0
 
 
-def apply_policy(session: Session, lane: Lane, policy: str, *, now: datetime, most_resends: int) -> int:
+def apply_policy(session: Session, *, lane: Lane, policy: str, now: datetime, most_resends: int) -> int:
     """Do with the lane's unconfirmed messages what its owner has set; return how many moved.
 
     A message is resent at most *most_resends* times; after that it waits for a person, whatever the policy. So does
@@ -71,6 +71,8 @@ def apply_policy(session: Session, lane: Lane, policy: str, *, now: datetime, mo
     if policy == "resend":
         waiting = waiting.where(Message.resends < most_resends)
     ids = session.scalars(waiting.limit(AT_ONCE)).all()
+    if not ids:
+        return 0
     if policy == "resend":
         return decisions.resend(session, Message.id.in_(ids), now=now, who=BY_POLICY)
     return decisions.drop(session, Message.id.in_(ids), now=now, who=BY_POLICY, reason=DROPPED_BY_POLICY)
