@@ -45,6 +45,12 @@ def _held(sessions: Sessions) -> None:
     a_person(sessions).pause("a campaign went wrong")
 
 
+def _held_by_a_restore(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        account_id = accounts.account_id_of(session, "login")
+        accounts.hold(session, account_id, now=NOON, who=accounts.BY_RESTORE, reason="its last batch is 1")
+
+
 def _open(room: Room) -> Callable[[Sessions], None]:
     def fail(sessions: Sessions) -> None:
         with sessions.begin() as session:
@@ -75,6 +81,12 @@ KINDS = [
     pytest.param(_unconfirmed, ("unconfirmed", "u", "otp", "HTTP 502"), "sms unconfirmed", id="unconfirmed"),
     pytest.param(_paused, ("account paused", None, None, "limit is over"), "sms resume", id="account paused"),
     pytest.param(_held, ("account held", None, None, "held by ann"), "sms resume", id="account held"),
+    pytest.param(
+        _held_by_a_restore,
+        ("account held", None, None, "held by restored database"),
+        "stop all workers, then sms recover --since",
+        id="account held by a restore",
+    ),
     pytest.param(
         _open(Room.POSTING), ("circuit open", None, None, "posting: HTTP 502"), "by itself", id="posting circuit"
     ),

@@ -11,7 +11,6 @@ from builders import (
     NOON,
     Clock,
     Sessions,
-    a_batch,
     a_polling,
     a_send,
     a_submission,
@@ -25,18 +24,15 @@ from builders import (
     the_batch,
     the_sms,
 )
+from plans import in_trouble, owed, posting
 from reports import submitted
-from sqlalchemy import Row, insert, select
-from taking import TELL
+from sqlalchemy import Row, select
 
 from models import Account, Callback, Circuit
 from models.base import Base
-from models.lifecycle import BatchState, Lane, MessageState, Room
+from models.lifecycle import BatchState, Lane, MessageState
 from worker.gateway import OutgoingSms
 from worker.gateway.memory import MemoryGateway
-from worker.store import accounts, circuits
-from worker.store.accounts import Pause
-from worker.store.circuits import Trouble
 from worker.submission import Submission
 
 S = MessageState
@@ -47,31 +43,6 @@ SECONDS_APART = timedelta(seconds=5)
 
 def ordered(sessions: Sessions, clock: Clock, **order: Any) -> None:
     an_intake(sessions, clock).take_raw([a_send(**order)], Lane.NORMAL)
-
-
-def owed(sessions: Sessions, next_try_at: datetime) -> None:
-    told = {"event_id": "e", "target": TELL, "event": {}, "state": "owed", "attempts": 3}
-    with sessions.begin() as session:
-        session.execute(insert(Callback), [told | {"created_at": NOON, "next_try_at": next_try_at}])
-
-
-def in_trouble(sessions: Sessions, probe_at: datetime) -> None:
-    """The account is paused, and both circuits are open."""
-    with sessions.begin() as session:
-        account_id = accounts.account_id_of(session, "login")
-        accounts.pause(session, account_id, Pause("limit is over", 103, 200), now=NOON, probe_at=probe_at)
-        for room in Room:
-            circuits.fail(session, account_id, room, Trouble("HTTP 502"), most=1, probing=False, now=NOON)
-        for circuit in session.scalars(select(Circuit)):
-            circuit.probe_at = probe_at
-
-
-def posting(sessions: Sessions, **changes: Any) -> int:
-    """Store a message that is being posted; return its batch."""
-    with sessions.begin() as session:
-        batch_id = a_batch(session, **changes)
-    stored(sessions, state=S.POSTING, batch_id=batch_id)
-    return batch_id
 
 
 def everything(sessions: Sessions) -> dict[str, Sequence[Row[Any]]]:

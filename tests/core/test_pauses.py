@@ -1,5 +1,6 @@
 """While the account may not post every message stays queued, and one probe at a time looks whether it may again."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +16,15 @@ from builders import (
     states_of,
     stored,
 )
+from plans import in_trouble
+from sqlalchemy import select
 
-from models import Account
+from models import Account, Circuit
 from worker.errors import AccountRefused, NeverPosted
 from worker.gateway import Acceptance, AcceptedSms, RefusedSms
 from worker.gateway.memory import MemoryGateway
 from worker.people import Person, standing_of
+from worker.store import accounts
 
 LIMIT_OVER = AccountRefused("limit is over", error_no=103, http_status=200)
 REFUSALS: list[Any] = [
@@ -147,3 +151,25 @@ def test_a_person_can_let_posting_go_on_at_once(sessions: Sessions) -> None:
     assert standing_of(sessions, "login") is None
     assert resumed == [True, False]
     assert states_of(sessions) == ["submitted", "submitted"]
+
+
+def test_the_trouble_of_a_login_that_is_no_longer_set_is_over_and_ones_own_is_not(sessions: Sessions) -> None:
+    """Nobody would ever probe with it again, and it would stand in the view of what needs a person for good."""
+    for login in ("of last year", "login"):
+        in_trouble(sessions, NOON + timedelta(minutes=5), login=login)
+    with sessions() as session:
+        own = session.scalars(select(Account.id).where(Account.login == "login")).one()
+
+    with sessions.begin() as session:
+        accounts.let_others_go(session, "login")
+
+    circuits = {(one.account_id == own, one.state, one.probe_at) for one in _circuits(sessions)}
+    found = {(one.login, one.state, one.probe_at, one.reason) for one in all_of(sessions, Account)}
+    soon = NOON + timedelta(minutes=5)
+    assert found == {("of last year", "active", None, None), ("login", "paused", soon, "limit is over")}
+    assert circuits == {(True, "open", soon), (False, "closed", None)}
+
+
+def _circuits(sessions: Sessions) -> Sequence[Circuit]:
+    with sessions() as session:
+        return session.scalars(select(Circuit)).all()

@@ -21,7 +21,8 @@ from builders import (
     the_batch,
     the_sms,
 )
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert, text
+from structlog.testing import capture_logs
 
 from models import Batch, Callback, Decision, Message, RefusedIntake, Report
 from models.lifecycle import FINAL, MessageState
@@ -135,6 +136,43 @@ def test_a_second_sweep_finds_nothing_more(sessions: Sessions) -> None:
         {"clock_set_back": 0, "never_begun": 1, "worker_died": 1, "expired": 1} | by_policy,
         dict.fromkeys(found[0], 0),
     ]
+
+
+IN_TROUBLE = [
+    pytest.param("circuits", "clock_set_back", id="the first sweep"),
+    pytest.param("decisions", "by_policy_normal", id="a policy"),
+]
+
+
+@pytest.mark.parametrize(("table", "sweep"), IN_TROUBLE)
+def test_a_sweep_that_fails_keeps_no_other_from_running(
+    sessions: Sessions, engine: Engine, table: str, sweep: str
+) -> None:
+    for state in (S.POSTING, S.UNCONFIRMED, S.QUEUED):
+        stored(sessions, state=state, expires_at=NOON, lane="normal")
+    never_begun(sessions)
+    keeper = an_upkeep(sessions, Clock(NOON + timedelta(hours=1)), policy=lambda _: "drop")
+    rename(engine, table, "away")
+
+    with capture_logs() as logs:
+        found = keeper.sweep()
+    rename(engine, "away", table)
+    afterwards = keeper.sweep()
+
+    others = {"never_begun": 1, "worker_died": 1, "expired": 1, "by_policy_normal": 1}
+    failed = [one for one in logs if one["event"] == "sweep_failed"]
+    assert [(one["sweep"], one["log_level"]) for one in failed] == [(sweep, "warning")]
+    assert {name: rows for name, rows in found.items() if rows} == {
+        name: rows for name, rows in others.items() if name != sweep
+    }
+    assert {name: rows for name, rows in afterwards.items() if rows} == {
+        name: rows for name, rows in others.items() if name == sweep
+    }
+
+
+def rename(engine: Engine, table: str, name: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
 def test_a_policy_waits_for_the_answer_of_a_worker_that_only_seemed_dead(sessions: Sessions) -> None:

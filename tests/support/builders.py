@@ -4,6 +4,7 @@ import base64
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from worker.intake import Intake
 from worker.order_fields import Terms
 from worker.polling import Polling
 from worker.store.accounts import account_id_of
+from worker.store.claims import Claimed
 from worker.store.clocks import Longest
 from worker.submission import Submission
 from worker.upkeep import Upkeep
@@ -103,6 +105,12 @@ def a_batch(session: Session, **changes: Any) -> int:
     else:
         row |= {"finished_at": NOON}
     return session.scalars(insert(Batch).returning(Batch.id), [row | changes]).one()
+
+
+def a_claimed(batch_id: int, **changes: Any) -> Claimed:
+    """What the worker that claimed a batch of `a_batch` holds of it; of its messages it needs none to begin or end."""
+    claimed = Claimed(batch_id, Lane.NORMAL, None, [], worker="worker@test", claimed_at=NOON)
+    return replace(claimed, **changes)
 
 
 def stored(sessions: Sessions, **changes: Any) -> int:
