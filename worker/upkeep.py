@@ -36,8 +36,8 @@ class Upkeep:
 
     def sweep(self) -> dict[str, int]:
         """Put right what is half done; return how many rows each sweep found. One that fails keeps no other from it."""
-        self._notice_a_restore()
         sweeps_of: dict[str, Callable[[], int]] = {
+            "database_restored": self._notice_a_restore,
             "clock_set_back": self._bring_forward,
             "never_begun": partial(self._each, sweeps.release_never_begun),
             "worker_died": partial(self._each, sweeps.rescue_dead_posts),
@@ -72,19 +72,18 @@ class Upkeep:
         with reading(self.sessions) as session:
             return Waiting(claims.best_due(session, now=now) is not None, callbacks.is_owed(session, now=now))
 
-    def _notice_a_restore(self) -> None:
+    def _notice_a_restore(self) -> int:
         """A database that went back in time under running workers: nothing more is posted until a person has looked."""
-        if self.watermark is None:
-            return
         try:
-            gap = gap_of(self.sessions, self.watermark)
+            gap = gap_of(self.sessions, self.watermark) if self.watermark else None
         except RedisError:
-            return  # it is noticed later; this is the second net
+            return 0  # it is noticed later; this is the second net
         if gap is None:
-            return
+            return 0
         log.error("database_went_back", **gap._asdict(), remedy="stop all workers, then: sms recover --since TIME")
         with self.sessions.begin() as session:
             accounts.hold(session, self.account_id, now=self.now(), who=accounts.BY_RESTORE, reason=str(gap))
+        return 1
 
     def _bring_forward(self) -> int:
         return sum(self._all_of(step) for step in clocks.steps(self.longest))

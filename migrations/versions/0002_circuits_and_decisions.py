@@ -33,7 +33,7 @@ SELECT 'account paused', NULL, NULL, paused_at, reason, 'put it right with the v
   FROM accounts WHERE state = 'paused'
 UNION ALL
 SELECT 'account held', NULL, NULL, held_at, 'held by ' || held_by,
-       CASE WHEN held_by = 'restored database' THEN 'stop all workers, then sms recover --since TIME' ELSE 'sms resume' END
+       CASE WHEN held_by LIKE 'restored database%' THEN 'stop all workers, then sms recover --since TIME' ELSE 'sms resume' END
   FROM accounts WHERE held_at IS NOT NULL
 UNION ALL
 SELECT 'circuit open', NULL, NULL, opened_at, room || ': ' || reason, 'the gateway is tried again by itself'

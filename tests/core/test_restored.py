@@ -249,7 +249,7 @@ def test_it_is_held_also_where_a_person_held_it_already(sessions: Sessions, mark
         keeper.sweep()
 
     assert [one["event"] for one in logs].count("database_went_back") == 2, "until somebody has looked"
-    assert the_account(sessions).held_by == "restored database"
+    assert the_account(sessions).held_by == "restored database, after ann"
     assert [(one.who, one.what) for one in all_of(sessions, Decision)] == [
         ("ann", "pause"),
         ("restored database", "pause"),
@@ -274,7 +274,6 @@ def test_nobody_resumes_it_before_it_was_recovered(sessions: Sessions, mark: Wat
 
 def test_a_recovery_lets_it_go_and_workers_post_again(sessions: Sessions, mark: Watermark) -> None:
     behind(sessions, mark)
-    a_person(sessions).pause()
     keeper = an_upkeep(sessions, watermark=mark)
     keeper.sweep()
 
@@ -287,6 +286,21 @@ def test_a_recovery_lets_it_go_and_workers_post_again(sessions: Sessions, mark: 
     assert (the_account(sessions).held_at, the_account(sessions).held_by) == (None, None)
     assert states_of(sessions) == ["unconfirmed", "submitted"]
     assert the_sms(sessions, new).batch_id == mark.highest()
+
+
+def test_a_recovery_leaves_what_a_person_paused_before_paused(sessions: Sessions, mark: Watermark) -> None:
+    behind(sessions, mark)
+    a_person(sessions).pause("a campaign went wrong")
+    an_upkeep(sessions, watermark=mark).sweep()
+
+    a_person(sessions, mark).recover(BACKUP)
+    stored(sessions)
+    posted = post_all(a_submission(sessions))
+    held_by = the_account(sessions).held_by
+    a_person(sessions).resume()
+
+    assert (posted, held_by) == (0, "ann")
+    assert post_all(a_submission(sessions)) == 1
 
 
 @pytest.mark.parametrize("count", [0, 2], ids=["nothing yet", "some batches"])

@@ -133,7 +133,7 @@ def test_a_second_sweep_finds_nothing_more(sessions: Sessions) -> None:
 
     by_policy = {"by_policy_otp": 0, "by_policy_normal": 1, "by_policy_bulk": 0}
     assert found == [
-        {"clock_set_back": 0, "never_begun": 1, "worker_died": 1, "expired": 1} | by_policy,
+        {"database_restored": 0, "clock_set_back": 0, "never_begun": 1, "worker_died": 1, "expired": 1} | by_policy,
         dict.fromkeys(found[0], 0),
     ]
 

@@ -13,6 +13,7 @@ from worker.errors import DatabaseRestored
 from worker.store import circuits
 
 BY_RESTORE = "restored database"  #: holds the account until `sms recover` was run
+AFTER = ", after "  # a person, whose hold it was before
 
 
 class Pause(NamedTuple):
@@ -92,21 +93,23 @@ def give_back_probe(session: Session, account_id: int, *, now: datetime) -> None
 def let_others_go(session: Session, login: str) -> None:
     """Accounts of logins that are no longer set: nobody else would ever take their trouble back."""
     others = select(Account.id).where(Account.login != login)
-    session.execute(update(Account).where(Account.id.in_(others), Account.state == AccountState.PAUSED).values(_WELL))
+    in_trouble = or_(Account.state == AccountState.PAUSED, Account.held_at.is_not(None))
+    session.execute(update(Account).where(Account.id.in_(others), in_trouble).values(_WELL | _NOT_HELD))
     circuits.forget_all(session, others)
 
 
 def hold(session: Session, account_id: int, *, now: datetime, who: str, reason: str | None) -> bool:
     """Post nothing until somebody resumes; return False if it was held already.
 
-    A restored database holds it more firmly than a person does: only recovery lets it go.
+    A restored database holds it more firmly than a person does, whose own hold stands again after the recovery.
     """
-    by_another = Account.held_by.is_distinct_from(BY_RESTORE) if who == BY_RESTORE else Account.held_at.is_(None)
-    free = (Account.id == account_id, by_another)
-    held = session.execute(update(Account).where(*free).values(held_at=now, held_by=who).returning(Account.id)).first()
-    if held:
-        session.execute(insert(Decision), [_decision(Verdict.PAUSE, now, who, reason)])
-    return held is not None
+    held_by = session.scalars(select(Account.held_by).where(Account.id == account_id).with_for_update()).one()
+    if held_by and (who != BY_RESTORE or held_by.startswith(BY_RESTORE)):
+        return False
+    holder = f"{BY_RESTORE}{AFTER}{held_by}" if held_by else who
+    session.execute(update(Account).where(Account.id == account_id).values(held_at=now, held_by=holder))
+    session.execute(insert(Decision), [_decision(Verdict.PAUSE, now, who, reason)])
+    return True
 
 
 def let_go(session: Session, account_id: int, *, now: datetime, who: str, recovered: bool = False) -> bool:
@@ -115,7 +118,8 @@ def let_go(session: Session, account_id: int, *, now: datetime, who: str, recove
     Raises `DatabaseRestored` if it is held because the database is behind, and that was not *recovered*.
     """
     kept = session.scalars(select(Account).where(Account.id == account_id)).one()
-    if kept.held_by == BY_RESTORE and not recovered:
+    by_restore, _, person = (kept.held_by or "").partition(AFTER)
+    if by_restore == BY_RESTORE and not recovered:
         raise DatabaseRestored(
             "The database came from a backup, and would post again what was posted since. Stop all workers, then run: "
             "sms recover --since TIME, the moment of the backup."
@@ -124,7 +128,8 @@ def let_go(session: Session, account_id: int, *, now: datetime, who: str, recove
     if before.is_free:
         return False
     session.execute(insert(Decision), [_decision(Verdict.RESUME, now, who, kept.held_by or kept.reason)])
-    session.execute(update(Account).where(Account.id == account_id).values(held_at=None, held_by=None))
+    still_held = {"held_at": now, "held_by": person} if person else _NOT_HELD
+    session.execute(update(Account).where(Account.id == account_id).values(still_held))
     resume(session, account_id)
     circuits.close(session, account_id, Room.POSTING)
     return True
@@ -163,6 +168,7 @@ def resume(session: Session, account_id: int) -> bool:
 
 _NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None, "paused_at": None, "probe_at": None, "probes": 0}
 _WELL = {"state": AccountState.ACTIVE} | _NO_TROUBLE
+_NOT_HELD = {"held_at": None, "held_by": None}
 _posting = and_(Circuit.account_id == Account.id, Circuit.room == Room.POSTING)
 
 
