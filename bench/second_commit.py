@@ -8,6 +8,7 @@ process of its own, on PostgreSQL (fsync on) and SQLite (synchronous FULL). Prin
 
 import argparse
 import json
+import logging
 import os
 import platform
 import statistics
@@ -22,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
+import structlog  # noqa: E402
 from builders import a_submission, many_stored, post_all  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -47,7 +49,11 @@ class WithoutBegin(Gateway):
         self._gateway = gateway
 
     def submit(
-        self, messages: list[OutgoingSms], *, nickname: str | None, begin: Callable[[], None]  # noqa: ARG002
+        self,
+        messages: list[OutgoingSms],
+        *,
+        nickname: str | None,
+        begin: Callable[[], None],  # noqa: ARG002
     ) -> Acceptance:
         return self._gateway.submit(messages, nickname=nickname, begin=lambda: None)
 
@@ -115,6 +121,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     server = PostgresServer(fsync=True)
     server.start()
     with sandbox() as base_url, tempfile.TemporaryDirectory() as folder:
