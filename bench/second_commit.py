@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +50,7 @@ class WithoutBegin(Gateway):
 
     def submit(
         self,
-        messages: list[OutgoingSms],
+        messages: Sequence[OutgoingSms],
         *,
         nickname: str | None,
         begin: Callable[[], None],  # noqa: ARG002
@@ -117,7 +117,7 @@ def compare(name: str, url: str, base_url: str, batches: int, rounds: int) -> di
 
 def main() -> None:
     """Run, and print a table and JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()

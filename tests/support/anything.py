@@ -26,7 +26,9 @@ def written(value: Any) -> bytes:
 
 def fewer(by: int) -> settings:
     """So many times fewer examples than the run's profile says, for tests that touch a database or a socket."""
-    return settings(max_examples=max(1, settings.default.max_examples // by))
+    usual = settings.default
+    assert usual
+    return settings(max_examples=max(1, usual.max_examples // by))
 
 
 def emptied(sessions: Sessions) -> Sessions:

@@ -166,4 +166,3 @@ class Ledger:
     def _rows(self, *columns: Any) -> list[Any]:
         with self._sessions() as session:
             return list(session.execute(select(*columns)))
-

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from anything import emptied
 from builders import Clock, Sessions, a_polling, a_submission, an_intake, an_upkeep
@@ -32,7 +32,11 @@ class House:
     """Rooms of one database, one clock and one vendor."""
 
     def __init__(
-        self, sessions: Sessions, vendor_ids: str, policies: dict[Lane, str], batch_max_messages: int
+        self,
+        sessions: Sessions,
+        vendor_ids: Literal["per-message", "shared"],
+        policies: dict[Lane, str],
+        batch_max_messages: int,
     ) -> None:
         self._sessions = emptied(sessions)
         self.clock = Clock()
@@ -44,9 +48,12 @@ class House:
         options = {"batch_max_messages": batch_max_messages, "connect_timeout": CONNECTS_WITHIN}
         self._submission = a_submission(sessions, self.vendor, self.clock, **options)
         self._polling = a_polling(sessions, self.vendor, self.clock, give_up_after=GIVE_UP_AFTER)
-        self._callbacks = Callbacks(sessions, lambda owed: self._tell(owed), self.clock, lambda: 0.5)
+        self._callbacks = Callbacks(sessions, self._say, self.clock, lambda: 0.5)
         self._upkeep = an_upkeep(sessions, self.clock, policy=policies.__getitem__)
         self.person = Person(sessions, "login", "a person", self.clock)
+
+    def _say(self, owed: Owed) -> None:
+        self._tell(owed)
 
     def take(self, raw: bytes, lane: Lane) -> None:
         taken = self._intake.take_raw([raw], lane)
@@ -121,7 +128,7 @@ class House:
 
     def hear(self, flight: Flight, kind: str) -> bool:
         """Answer all its questions; return whether there was any."""
-        asked = []
+        asked: list[str] = []
         while not flight.landed:
             asked.append(flight.about)
             flight.go_on(partial(told, kind, self.vendor, flight.about))
@@ -134,7 +141,13 @@ class House:
 
     def tell(self, kind: str) -> bool:
         """Tell producers, all in the same way; return whether anything was owed."""
-        ways = {"hears": self._hear, "fails": fail, "breaks": break_down, "dies": lambda _: die(), "dies after": self._hear_and_die}
+        ways = {
+            "hears": self._hear,
+            "fails": fail,
+            "breaks": break_down,
+            "dies": lambda _: die(),
+            "dies after": self._hear_and_die,
+        }
         self._tell = ways[kind]
         return bool(Flight(self._callbacks.tell_next).about)
 
@@ -146,7 +159,7 @@ class House:
         for sms_id, begins_by, lease_until in rows:
             if begins_by and begins_by <= self.clock():
                 self.ledger.move(sms_id, "queued")
-            elif not begins_by and lease_until < self.clock():
+            elif not begins_by and lease_until and lease_until < self.clock():
                 self.ledger.move(sms_id, "unconfirmed")
         for sms_id in self.ledger.of_state("queued"):
             if self.ledger.is_late(sms_id):
@@ -158,17 +171,14 @@ class House:
         """From now on all goes well: within two hours nothing is left but what waits for a person's decision."""
         self.person.resume()
         self.clock.at = self.ledger.latest + timedelta(hours=1)
-        for _ in range(4):
+        for _ in range(3):
             self.clock.advance(minutes=20)
             self.sweep()
-            while self.post(ALL_WELL):
-                pass
+            until_quiet(lambda: self.post(ALL_WELL))
             for sms_id in list(self.vendor.took):
                 self.vendor.deliver(sms_id)
-            while self.hear(self.ask(), "the truth"):
-                pass
-            while self.tell("hears"):
-                pass
+            until_quiet(lambda: self.hear(self.ask(), "the truth"))
+            until_quiet(lambda: self.tell("hears"))
         self.ledger.check()
         left = [known for known in self.ledger.messages.values() if known.state not in FINAL]
         waits = [one for one in left if one.state == "unconfirmed" and self._waits_for_a_person(one.lane, one.resends)]
@@ -233,6 +243,13 @@ class House:
     def _hear_and_die(self, owed: Owed) -> NoReturn:
         self._hear(owed)
         die()
+
+
+def until_quiet(step: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if not step():
+            return
+    raise AssertionError("never comes to rest")
 
 
 def throw(error: Exception) -> NoReturn:
