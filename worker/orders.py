@@ -107,7 +107,8 @@ def uid_of_part(task_id: str, position: int) -> str:
     try:
         base = uuid.UUID(task_id)
     except ValueError:
-        base = uuid.uuid5(NAMESPACE, task_id)  # a producer may name its tasks as it likes
+        # A producer may name its tasks as it likes, even by half a surrogate pair.
+        base = uuid.uuid5(NAMESPACE, task_id.encode("utf-8", "replace").decode())
     return str(uuid.uuid5(base, str(position)))
 
 
@@ -152,6 +153,9 @@ def _unknown(_envelope: Envelope, _terms: Terms) -> Iterator[Order]:
 def _cancel(envelope: Envelope, _terms: Terms) -> Iterator[Order]:
     fields = _bound(envelope, ("uid",))
     uid, key = fields.get("uid"), fields.get("key")
+    named = (uid, key, fields.get("producer"))
+    if not all(is_storable(name) for name in named if isinstance(name, str)):
+        raise OrderRefused("uid_invalid", "uid, producer and key hold neither NUL nor half a surrogate pair.")
     if uid is None and isinstance(key, str):
         uid = uid_of_key(fields.get("producer") or DEFAULT_PRODUCER, key)
     if not isinstance(uid, str):
@@ -162,11 +166,15 @@ def _cancel(envelope: Envelope, _terms: Terms) -> Iterator[Order]:
 def _resolve(envelope: Envelope, _terms: Terms) -> Iterator[Order]:
     fields = _bound(envelope, ("uids", "decision"))
     uids, decision = fields.get("uids"), fields.get("decision")
-    if not isinstance(uids, list) or not uids or not all(isinstance(uid, str) for uid in uids):
+    if not isinstance(uids, list) or not uids or not all(_is_name(uid) for uid in uids):
         raise OrderRefused("uids_invalid", "uids: give a list of the uids of unconfirmed messages.")
     if decision not in ("resend", "drop"):
         raise OrderRefused("decision_invalid", "decision: resend or drop.")
     yield Resolve(uids, decision, envelope)
+
+
+def _is_name(uid: object) -> bool:
+    return isinstance(uid, str) and is_storable(uid)
 
 
 _READERS: dict[str, Callable[[Envelope, Terms], Iterator[Order]]] = {

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -62,7 +63,7 @@ class DatabaseSettings(BaseSettings):
     def _a_database(cls, url: str) -> str:
         try:
             made = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the latter for a port that is no number, quoted with what stands before
             made = make_url("unreadable://")
         # A database in memory would be another one for each connection, and gone with its process.
         if made.drivername not in {"sqlite", "postgresql+psycopg"} or made.database in {None, "", ":memory:"}:
@@ -235,10 +236,10 @@ def a_database_url(url: str) -> str:
 
 
 def _load(kind: type[T]) -> T:
-    written = dotenv_values(ENV_FILE)
+    written = _env_file()
     secrets = os.environ.get(SECRETS_DIR) or written.get(SECRETS_DIR) or None
-    if secrets and not Path(secrets).is_dir():
-        raise SettingsError(f"{SECRETS_DIR}: there is no folder {secrets}. Name the folder of the secret files.")
+    if secrets and not _is_folder(secrets):
+        raise SettingsError(f"{SECRETS_DIR}: there is no folder {secrets!r}. Name the folder of the secret files.")
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {SECRETS_DIR}
     _refuse_unknown(os.environ, known)
     _refuse_unknown(written, known)
@@ -246,6 +247,23 @@ def _load(kind: type[T]) -> T:
         return kind(_env_file=ENV_FILE, _secrets_dir=secrets)
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from None
+    except (SourceError, OSError, ValueError) as error:  # a secret file that is no text, or that may not be read
+        why = f"a file in it cannot be read ({type(error.__cause__ or error).__name__})"
+        raise SettingsError(f"{SECRETS_DIR}: {why}. Each holds one value, in UTF-8.") from None
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):  # a name that no file system can have
+        return False
+
+
+def _env_file() -> dict[str, str | None]:
+    try:
+        return dotenv_values(ENV_FILE)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{ENV_FILE} cannot be read ({type(error).__name__}). It is text in UTF-8.") from None
 
 
 def _parts(url: str) -> SplitResult:

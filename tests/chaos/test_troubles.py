@@ -19,9 +19,9 @@ BETWEEN_SECONDS = 0.5
         pytest.param("on_postgresql", troubles.OF_REDIS, id="redis"),
         pytest.param("on_postgresql", troubles.OF_POSTGRESQL, id="postgresql"),
         pytest.param("on_sqlite", troubles.OF_SQLITE, id="sqlite"),
-        pytest.param("on_postgresql", troubles.OF_CLOCK, id="clock"),
+        pytest.param("on_postgresql", (*troubles.OF_CLOCK, *troubles.OF_BEAT), id="clock and beats"),
         pytest.param("on_postgresql", (*troubles.OF_GATEWAY, troubles.ACCOUNT_REFUSED), id="gateway"),
-        pytest.param("on_postgresql", (troubles.ROLLING_RESTART, troubles.TWO_OF_EACH), id="workers and beats"),
+        pytest.param("on_postgresql", (troubles.ROLLING_RESTART,), id="workers"),
     ],
 )
 def test_each_trouble_alone_costs_nothing(

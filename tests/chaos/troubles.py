@@ -14,7 +14,6 @@ from worker.sandbox.config import RequestIds
 from worker.sandbox.faults import LASTING, Endpoint, Fault, Kind
 
 AN_HOUR_SECONDS = 3600.0
-LONGEST_START_SECONDS = 30
 BOTH: tuple[Endpoint, ...] = get_args(Endpoint)
 Part = Literal["redis", "database", "gateway", "clock", "workers", "beat"]  #: no two troubles of one part at a time
 
@@ -122,16 +121,14 @@ def two_beats(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def two_of_each(world: World) -> Iterator[None]:
-    """A second beat, and a second worker with the name of one that lives: it is refused with one line."""
-    twin = replace(world.crew.ready()[0], folder=world.folder / "twin", wanted=False)
+def two_of_one_name(world: World) -> Iterator[None]:
+    """A second worker with the name of one that lives is refused with one line; if that one dies, it is not."""
+    twin = replace(world.crew.members[0], folder=world.folder / "twin", wanted=False)
     twin.folder.mkdir(exist_ok=True)
     twin.start()
-    with two_beats(world):
-        yield
-        assert twin.process
-        assert twin.process.wait(LONGEST_START_SECONDS) != 0
-    world.hits["two of each, refused"] += twin.log.read_text().count("of that name is running already")
+    yield
+    twin.kill()
+    world.hits["two workers of one name, refused"] += twin.log.read_text().count("of that name is running already")
 
 
 @contextmanager
@@ -281,10 +278,10 @@ MEANINGS = (
 OF_WORKERS = (
     Trouble("worker frozen", "workers", 5.5, worker_frozen),
     Trouble("worker told to go", "workers", 0.5, worker_told_to_go),
+    Trouble("two workers of one name", "workers", 9, two_of_one_name),
 )
 #: These take their time to begin, and so cannot be had together with others.
 ROLLING_RESTART = Trouble("rolling restart", "workers", 0, rolling_restart)
-TWO_OF_EACH = Trouble("two of each", "workers", 2, two_of_each)
 ACCOUNT_REFUSED = Trouble("account refused", "gateway", 0, account_refused)
 #: Those that come at random.
 TROUBLES = (

@@ -192,7 +192,7 @@ def test_the_environment_wins_over_the_env_file_and_that_over_secret_files(
 def test_a_folder_of_secrets_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMS_SECRETS_DIR", "/nowhere")
 
-    assert complaint().startswith("SMS_SECRETS_DIR: there is no folder /nowhere.")
+    assert complaint().startswith("SMS_SECRETS_DIR: there is no folder '/nowhere'.")
 
 
 GOOD: list[Any] = [

@@ -59,6 +59,10 @@ ANSWERS = some.one_of(
 )
 
 
+# What urllib3 leaves of a connection that broke within the head of an answer is closed when it is collected.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 class RawServer:
     """Reads a whole request, writes the bytes it was given last, and hangs up."""
 

@@ -49,7 +49,7 @@ def a_doubt(dice: Random) -> Doubt:
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("quiet")
-@fewer(by=5)
+@fewer(by=6)
 @given(dice=some.randoms(use_true_random=True))
 def test_a_doubt_is_resolved_by_proof_or_decision_and_never_by_chance(fast_sessions: Sessions, dice: Random) -> None:
     doubt = a_doubt(dice)

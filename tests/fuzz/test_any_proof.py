@@ -47,14 +47,19 @@ def strangers_among(truth: Sequence[Report], dice: Random) -> list[Report]:
 
 
 @pytest.mark.usefixtures("quiet")
-@fewer(by=4)
+@fewer(by=8)
 @given(dice=some.randoms(use_true_random=True))
 def test_no_strangers_row_confirms_a_message_in_doubt(fast_sessions: Sessions, dice: Random) -> None:
     house = House(fast_sessions, "shared", dict.fromkeys(Lane, "hold"), batch_max_messages=50)
     fates = ("taken", *dice.choices(["unanswered", *BY_MESSAGE], k=MESSAGES - 1))
     answer = PostAnswer("each", fates, really=dice.choice([True, False, False]))
     reported: list[Report] = []
-    house.vendor.crowd = lambda truth: reported.extend(strangers_among(truth, dice)) or reported
+
+    def crowd(truth: Sequence[Report]) -> list[Report]:
+        reported.extend(strangers_among(truth, dice))
+        return reported
+
+    house.vendor.crowd = crowd
     producers = Producers(house, fast_sessions)
     for _ in range(MESSAGES):
         producers.order(Wish())
@@ -80,4 +85,3 @@ def test_a_row_of_its_own_confirms_a_message_in_doubt(fast_sessions: Sessions) -
 
     house.ledger.check()
     assert len(house.ledger.of_state("submitted")) == MESSAGES
-

@@ -128,7 +128,7 @@ class Walk(RuleBasedStateMachine):
         answer=POST_ANSWERS,
         pause=SECONDS,
         another=some.booleans(),
-        connection=some.sampled_from(["stands", "stands", "comes later", "refused", "dies"]),
+        connection=some.sampled_from(["stands", "stands", "comes later", "refused", "breaks", "dies"]),
     )
     def post_slowly(self, answer: PostAnswer, pause: int, connection: str, *, another: bool) -> None:
         """One begins, or goes on by one step; never more than two."""
@@ -144,6 +144,8 @@ class Walk(RuleBasedStateMachine):
             self.house.land(flight, answer)
         elif connection == "refused":
             self.house.cannot_connect(flight)
+        elif connection == "breaks":
+            self.house.break_before_the_first_byte(flight)
         elif connection == "dies":
             flight.crash()
         else:
@@ -195,4 +197,4 @@ class Walk(RuleBasedStateMachine):
 @pytest.mark.timeout(600)  # what fails is made as small as it can be
 @pytest.mark.usefixtures("quiet")
 def test_no_walk_loses_a_message_or_posts_one_again_undecided(fast_sessions: Sessions) -> None:
-    run_state_machine_as_test(partial(Walk, fast_sessions), settings=fewer(by=16))  # type: ignore[arg-type] # any maker
+    run_state_machine_as_test(partial(Walk, fast_sessions), settings=fewer(by=12))  # type: ignore[arg-type] # any maker

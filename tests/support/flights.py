@@ -104,11 +104,8 @@ class Vendor(MemoryGateway):
         self.crowd: Callable[[Sequence[Report]], Sequence[Report]] = lambda truth: truth  #: what stands around it
 
     def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None, begin: Callable[[], None]) -> Acceptance:
-        def connect() -> None:
-            _stop(CONNECTING, messages)
-            begin()
-
-        return super().submit(messages, nickname=nickname, begin=connect)
+        _stop(CONNECTING, messages)
+        return super().submit(messages, nickname=nickname, begin=begin)
 
     def word_about(self, request_id: str, reference: int) -> str | None:
         """What a report of *request_id* says about a message."""

@@ -107,8 +107,15 @@ class House:
                 known.doubted_at = self.clock()
 
     def cannot_connect(self, flight: Flight) -> None:
+        """The gateway is away, so nothing left."""
         flight.go_on(partial(throw, GatewayUnavailable("connection refused")))
         self._all(flight, "queued")
+
+    def break_before_the_first_byte(self, flight: Flight) -> None:
+        """A mistake of ours: nothing left either, but it is no harm to doubt it."""
+        flight.go_on(partial(throw, ValueError("broke")))
+        if not self.ledger.may(self.ledger.of_flight(flight), "unconfirmed"):
+            self._all(flight, "queued")
 
     def post(self, answer: PostAnswer) -> bool:
         """All three steps; return whether a batch was posted."""

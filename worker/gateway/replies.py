@@ -186,7 +186,7 @@ def _root(body: bytes, *, unusable: type[GatewayError]) -> Any:
 
 
 def _is_error(row: Row) -> bool:
-    return any(str(row.get(key)).strip().lower() not in NO_ERROR for key in ("error", "error_no"))
+    return any(str(_whole(row.get(key))).strip().lower() not in NO_ERROR for key in ("error", "error_no"))
 
 
 def _request_error(root: Any) -> Row | None:
@@ -281,9 +281,12 @@ def _number(value: Any) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _text(value: Any) -> str | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    value = _whole(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value).strip()
