@@ -20,7 +20,7 @@ up: $(READY) ## run everything on this machine: Redis-compatible server, SQLite,
 test: $(READY) ## every test: real Redis, PostgreSQL and SQLite, a real HTTP server, a real worker
 	@$(BIN)/pytest
 
-chaos: $(READY) ## break everything on purpose for an hour, account for every message; SEED=… runs one again
+chaos: $(READY) ## break everything on purpose for half an hour, account for every message; SEED=… runs one again
 	@$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed $(SEED))
 
 check: $(READY) ## format, lint, types, import contracts, migrations, docs, compose file

@@ -27,6 +27,7 @@ from worker.embedded.valkey import Valkey
 
 POSTS_AT_ONCE = 4  #: in each worker
 BETWEEN_LOOKS_SECONDS = 0.03
+BETWEEN_QUESTIONS_SECONDS = 0.1
 BETWEEN_STEPS_SECONDS = 0.7
 ENDED = ("delivered", "failed", "unconfirmed")
 LONGER_THAN_A_LEASE_SECONDS = 330.0  #: of any kind; by the workers' clocks
@@ -130,10 +131,10 @@ class World:
         """Tend the crew until *condition* is true."""
 
         def looked() -> Any:
-            self.crew.tend()
+            self.tend_for(BETWEEN_QUESTIONS_SECONDS)
             return condition()
 
-        return wait_for(looked, seconds=seconds)
+        return condition() or wait_for(looked, seconds=seconds)
 
     def tend_for(self, seconds: float) -> None:
         """Tend the crew for a while: the length of a trouble, not a wait for something."""
