@@ -159,7 +159,9 @@ class Settings(DatabaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _a_broker(cls, url: str | None) -> str | None:
-        if url and urlsplit(url).scheme in {"redis", "rediss", "sentinel"}:
+        if url and not _parts(url).scheme:
+            raise ValueError("must be a broker's URL that Celery knows, such as amqp://USER:PASSWORD@HOST/VHOST")
+        if url and _parts(url).scheme in {"redis", "rediss", "sentinel"}:
             raise ValueError("is only for a broker that is not Redis: set SMS_REDIS_URL instead")
         return url and _verified_tls(url)
 
@@ -277,8 +279,8 @@ def _parts(url: str) -> SplitResult:
 
 def _verified_tls(url: str) -> str:
     # redis-py and Kombu verify nothing with rediss:// unless they are told to.
-    secure = urlsplit(url).scheme in {"rediss", "amqps"}
-    if secure and parse_qs(urlsplit(url).query).get("ssl_cert_reqs", [""])[-1] not in {"required", "CERT_REQUIRED"}:
+    secure = _parts(url).scheme in {"rediss", "amqps"}
+    if secure and parse_qs(_parts(url).query).get("ssl_cert_reqs", [""])[-1] not in {"required", "CERT_REQUIRED"}:
         raise ValueError("encrypts but verifies nothing: add ?ssl_cert_reqs=required")
     return url
 

@@ -21,7 +21,7 @@ NO_EXPLAINING = [phase for phase in Phase if phase is not Phase.explain]  # it t
 
 settings.register_profile(
     "short",
-    max_examples=250,
+    max_examples=210,
     stateful_step_count=20,
     derandomize=True,
     deadline=None,

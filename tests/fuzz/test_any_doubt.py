@@ -22,9 +22,9 @@ class Doubt:
 
     vendor_ids: Literal["per-message", "shared"]
     policy: str
-    messages: int
+    wishes: list[Wish]
     answer: PostAnswer  #: to the slow post that it is all about
-    given_up: bool  #: whether upkeep takes that post for dead before
+    looked_after_seconds: int  #: when upkeep looks, which after a minute takes that post for dead
     answer_is_last: bool  #: whether it comes when the messages have been posted again
     decisions: list[tuple[str, bool]]  #: verdict, and whether a producer's order brings it
     redelivered: bool  #: whether the broker delivers such orders again after the next post
@@ -36,9 +36,9 @@ def a_doubt(dice: Random) -> Doubt:
     return Doubt(
         vendor_ids=dice.choice(["shared", "per-message"]),
         policy=dice.choice(["hold", "hold", "resend", "drop"]),
-        messages=dice.randint(1, 3),
+        wishes=[Wish(another=dice.choice([True, True, True, False])) for _ in range(dice.randint(1, 4))],
         answer=a_post_answer(dice, mostly=["each", "taken"]),
-        given_up=dice.choice([True, True, False]),
+        looked_after_seconds=dice.choice([70, 70, 20]),
         answer_is_last=dice.choice([True, True, False]),
         decisions=[(dice.choice(["resend", "resend", "drop"]), dice.choice([True, True, False])) for _ in range(2)],
         redelivered=dice.choice([True, False]),
@@ -56,13 +56,14 @@ def test_a_doubt_is_resolved_by_proof_or_decision_and_never_by_chance(fast_sessi
     note(repr(doubt))
     house = House(fast_sessions, doubt.vendor_ids, dict.fromkeys(Lane, doubt.policy), batch_max_messages=50)
     producers = Producers(house, fast_sessions)
-    for _ in range(doubt.messages):
-        producers.order(Wish())
+    for wish in doubt.wishes:
+        producers.order(wish)
 
     slow = house.claim()
     house.begin(slow)
-    if doubt.given_up:
-        wait_for_upkeep(house)
+    house.clock.advance(seconds=doubt.looked_after_seconds)
+    house.sweep()
+    house.ledger.check()
     if not doubt.answer_is_last:
         house.land(slow, doubt.answer)
     post_again(house, producers, doubt)
@@ -76,17 +77,12 @@ def test_a_doubt_is_resolved_by_proof_or_decision_and_never_by_chance(fast_sessi
     house.come_to_rest()
 
 
-def wait_for_upkeep(house: House) -> None:
-    house.clock.advance(seconds=70)
-    house.sweep()
-    house.ledger.check()
-
-
 def post_again(house: House, producers: Producers, doubt: Doubt) -> None:
     for (verdict, by_order), answer in zip(doubt.decisions, doubt.posted_again, strict=False):
         if house.ledger.of_state("unconfirmed"):
             producers.decide([0, 1], verdict, by_order=by_order)
         house.clock.advance(minutes=20)
+        house.sweep()
         house.post(answer)
         for order in producers.decisions if doubt.redelivered else ():
             producers.again(order)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from anything import ODD
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from worker.errors import SettingsError
@@ -91,6 +91,8 @@ def test_a_setting_is_taken_or_named_in_one_line(name: str, value: str) -> None:
 
 
 @given(name=some.sampled_from(URLS), value=LOGGED_IN | ADDRESSES)
+@example(name="SMS_BROKER_URL", value=f"amqp://user:{SECRET}\u2100")
+@example(name="SMS_DATABASE_URL", value=f"postgresql+psycopg://user:{SECRET}")
 def test_no_complaint_quotes_a_password(name: str, value: str) -> None:
     assert SECRET not in complaint({name: value})
 
@@ -107,6 +109,8 @@ def test_no_setting_shows_a_secret(name: str, value: str) -> None:
 
 
 @given(folder=WORDS)
+@example("a" * 5_000)
+@example("one\rtwo")
 def test_a_folder_of_secrets_is_one_or_named_in_one_line(folder: str) -> None:
     said = complaint({SECRETS_DIR: folder})
 

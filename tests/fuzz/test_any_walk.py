@@ -197,4 +197,4 @@ class Walk(RuleBasedStateMachine):
 @pytest.mark.timeout(600)  # what fails is made as small as it can be
 @pytest.mark.usefixtures("quiet")
 def test_no_walk_loses_a_message_or_posts_one_again_undecided(fast_sessions: Sessions) -> None:
-    run_state_machine_as_test(partial(Walk, fast_sessions), settings=fewer(by=12))  # type: ignore[arg-type] # any maker
+    run_state_machine_as_test(partial(Walk, fast_sessions), settings=fewer(by=9))  # type: ignore[arg-type] # any maker

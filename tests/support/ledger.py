@@ -1,7 +1,7 @@
 """What must stand in the tables, kept in plain Python beside them: by the contract, not by the code."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,8 @@ MOVES = {
 }
 FINAL = {"delivered", "failed", "unknown", "cancelled", "expired"}
 TOLD = {"submitted", "unconfirmed"} | FINAL  #: to a producer that wants to be told
+MESSAGE = (Message.id, Message.uid, Message.state, Message.resends, Message.next_poll_at)
+CALLBACK = (Callback.event_id, Callback.sms_id, Callback.state, Callback.event)
 FARTHEST_POLL = timedelta(minutes=20)  # a ladder's last step and its lease, and no more
 
 
@@ -126,26 +128,30 @@ class Ledger:
     def check(self) -> None:
         """Compare all with the tables, and look at what must hold whatever happened."""
         self.latest = max(self.latest, self._clock())
-        self._check_messages(self._rows(Message.id, Message.uid, Message.state, Message.resends, Message.next_poll_at))
-        self._check_batches()
-        self._check_told(self._rows(Callback.event_id, Callback.sms_id, Callback.state, Callback.event))
-        verdicts = Counter(self._rows(Decision.uid, Decision.what))
+        of_batch = (Message.id, Message.state, Batch.state.label("batch"), Batch.begins_by, Batch.lease_until)
+        with self._sessions() as session:
+            messages = session.execute(select(*MESSAGE)).all()
+            batched = session.execute(select(*of_batch).join(Batch, Message.batch_id == Batch.id)).all()
+            open_batches = session.scalars(select(Batch.id).where(Batch.state == "posting")).all()
+            callbacks = session.execute(select(*CALLBACK)).all()
+            decisions = session.execute(select(Decision.uid, Decision.what)).all()
+            refused = session.scalars(select(RefusedIntake.id)).all()
+        verdicts = Counter((uid, what) for uid, what in decisions)
+        self._check_messages(messages)
+        self._check_batches(batched, len(open_batches))
+        self._check_told(callbacks)
         for known in self.messages.values():
             assert verdicts[known.uid, Verdict.RESEND] == known.resends, "a resend that nobody is named for"
             assert known.may_be_taken <= 1 + known.resends, "posted again without a decision"
-        assert len(self._rows(RefusedIntake.id)) == len(self.refused)
+        assert len(refused) == len(self.refused), "an order that is not kept"
 
-    def _check_messages(self, rows: list[Any]) -> None:
+    def _check_messages(self, rows: Sequence[Any]) -> None:
         expected = {sms_id: (known.uid, known.state, known.resends) for sms_id, known in self.messages.items()}
         assert {row.id: (row.uid, row.state, row.resends) for row in rows} == expected
         for row in rows:
             assert not row.next_poll_at or row.next_poll_at <= self.latest + FARTHEST_POLL, "asked too late"
 
-    def _check_batches(self) -> None:
-        columns = (Message.id, Message.state, Batch.state.label("batch"), Batch.begins_by, Batch.lease_until)
-        with self._sessions() as session:
-            rows = session.execute(select(*columns).join(Batch, Message.batch_id == Batch.id)).all()
-            open_batches = session.scalars(select(Batch.id).where(Batch.state == "posting")).all()
+    def _check_batches(self, rows: Sequence[Any], open_batches: int) -> None:
         for row in rows:
             assert (row.state == "posting") <= (row.batch == "posting"), "in a batch that is over"
             flight = self.messages[row.id].flight
@@ -153,16 +159,12 @@ class Ledger:
                 assert row.lease_until
                 assert flight.began == (row.begins_by is None), "what has begun is not said, or said too early"
         flights = {id(self.messages[sms_id].flight) for sms_id in self.of_state("posting")}
-        assert len(open_batches) == len(flights), "an open batch without messages"
+        assert open_batches == len(flights), "an open batch without messages"
 
-    def _check_told(self, rows: list[Any]) -> None:
+    def _check_told(self, rows: Sequence[Any]) -> None:
         told: dict[int, list[tuple[str, str]]] = {sms_id: [] for sms_id in self.messages}
         for row in rows:
             told.get(row.sms_id, []).append((row.event["at"], row.event["state"]))
             assert row.state != "told" or row.event_id in self.heard
         for sms_id, known in self.messages.items():
             assert Counter(state for _, state in told[sms_id]) == Counter(known.told), "a change that is not told"
-
-    def _rows(self, *columns: Any) -> list[Any]:
-        with self._sessions() as session:
-            return list(session.execute(select(*columns)))
