@@ -31,8 +31,8 @@ class Plan:
 def make(seed: int, *, messages: int, kills: int, troubles: int, database: str) -> Plan:
     """Every step as often as any other, all of it shuffled; the troubles spread over the first nine tenths."""
     dice = random.Random(seed)
-    steps = [step for _ in range(-(-kills // len(STEPS))) for step in dice.sample(STEPS, len(STEPS))][:kills]
-    aims = [Step.NOWHERE if number % OUTSIDE_EVERY == OUTSIDE_EVERY - 1 else step for number, step in enumerate(steps)]
+    steps = [step for _ in range(-(-kills // len(STEPS))) for step in dice.sample(STEPS, len(STEPS))]
+    aims = [Step.NOWHERE if number % OUTSIDE_EVERY == 0 else steps.pop(0) for number in range(1, kills + 1)]
     orders = [Kill(step, dice.randint(1, MOST_TIMES), dice.uniform(0, 0.5)) for step in aims]
     fitting = [trouble for trouble in TROUBLES if trouble.only_on in (None, database)]
     chosen = [trouble for _ in range(-(-troubles // len(fitting))) for trouble in dice.sample(fitting, len(fitting))]

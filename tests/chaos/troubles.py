@@ -122,12 +122,13 @@ def two_beats(world: World) -> Iterator[None]:
 
 @contextmanager
 def two_of_one_name(world: World) -> Iterator[None]:
-    """A second worker with the name of one that lives is refused with one line; if that one dies, it is not."""
+    """A second worker with the name of one that lives is refused with one line; if that one dies, it takes its place."""
     twin = replace(world.crew.members[0], folder=world.folder / "twin", wanted=False)
     twin.folder.mkdir(exist_ok=True)
     twin.start()
     yield
-    twin.kill()
+    twin.ask_to_go()
+    assert twin.has_gone(), f"the second worker did not go: see {twin.log}"
     world.hits["two workers of one name, refused"] += twin.log.read_text().count("of that name is running already")
 
 
