@@ -59,6 +59,6 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed(words)})", name=f"{column}_known")
 
 
-def partial(name: str, *columns: str, where: str) -> Index:
+def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """An index of only the rows that *where* names, on both databases."""
-    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))

@@ -26,6 +26,8 @@ class Callback(Base):
     created_at: Mapped[datetime]
     next_try_at: Mapped[datetime | None] = mapped_column(doc="when to try next; also the teller's lease")
     finished_at: Mapped[datetime | None]
+    retried_at: Mapped[datetime | None] = mapped_column(doc="when a person had it tried again, for another day")
+    retried_by: Mapped[str | None] = mapped_column(doc="who did")
 
     __table_args__ = (
         one_of("state", CallbackState),

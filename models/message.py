@@ -23,7 +23,14 @@ class Message(Base):
     key: Mapped[str | None] = mapped_column(doc="the producer's own name for it: same key, same message, for ever")
     lane: Mapped[str]
     phone: Mapped[str] = mapped_column(doc="international, digits only")
-    text: Mapped[str]
+    ordered_phone: Mapped[str | None] = mapped_column(
+        doc="the number that was ordered, where a setting sends it elsewhere"
+    )
+    operator: Mapped[str | None] = mapped_column(doc="whose range the phone is in: a hint, for numbers move")
+    text: Mapped[str] = mapped_column(doc="as it is posted")
+    ordered_text: Mapped[str | None] = mapped_column(
+        doc="as it was ordered, where folding or transliteration changed it"
+    )
     nickname: Mapped[str | None] = mapped_column(doc="sender name; without one the gateway's short number")
     state: Mapped[str]
     reason: Mapped[str | None] = mapped_column(doc="why it is in this state, in a word")
@@ -68,6 +75,7 @@ class Message(Base):
         ),
         # Each partial index holds only the rows that some room still has work with, so its cost does not grow with age.
         partial("ix_messages_claim", "lane", "send_at", "id", where="state = 'queued'"),
+        partial("ix_messages_fair", "lane", "producer", "send_at", "id", where="state = 'queued'"),
         partial("ix_messages_expiry", "expires_at", where="state = 'queued' AND expires_at IS NOT NULL"),
         partial("ix_messages_poll", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_poll_young", "polls", "next_poll_at", where="state = 'submitted'"),

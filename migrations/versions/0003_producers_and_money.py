@@ -1,0 +1,133 @@
+"""What producers ordered beside what is posted, the do-not-send list, tallies, fair claims, retried callbacks, v_daily."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from migrations.concurrently import create_index, drop_index
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Instant = sa.DateTime(timezone=True)
+LANES = "lane IN ('bulk', 'normal', 'otp')"
+FAIR = "ix_messages_fair"
+NEW_COLUMNS = (
+    ("messages", "ordered_phone", sa.Text()),
+    ("messages", "operator", sa.Text()),
+    ("messages", "ordered_text", sa.Text()),
+    ("callbacks", "retried_at", Instant),
+    ("callbacks", "retried_by", sa.Text()),
+)
+
+# Seconds from the moment when a message might go to the phone's having it, and the value below which so many of them lie.
+DAILY = {
+    "postgresql": """
+CREATE VIEW v_daily AS
+SELECT (created_at AT TIME ZONE 'UTC')::date AS day, producer, nickname, state,
+       count(*) AS messages, sum(parts) AS parts, sum(billed_parts) AS billed_parts,
+       sum(billed_parts - parts) AS billed_more,
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM delivered_at - send_at)::float8) AS seconds_to_deliver_p50,
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM delivered_at - send_at)::float8) AS seconds_to_deliver_p95
+  FROM messages GROUP BY 1, 2, 3, 4
+""",
+    "sqlite": """
+CREATE VIEW v_daily AS
+WITH timed AS (
+    SELECT date(created_at) AS day, producer, nickname, state, parts, billed_parts,
+           round((julianday(delivered_at) - julianday(send_at)) * 86400.0, 3) AS seconds
+      FROM messages
+), ranked AS (
+    SELECT *, cume_dist() OVER (
+               PARTITION BY day, producer, nickname, state, seconds IS NULL ORDER BY seconds
+           ) AS share
+      FROM timed
+)
+SELECT day, producer, nickname, state,
+       count(*) AS messages, sum(parts) AS parts, sum(billed_parts) AS billed_parts,
+       sum(billed_parts - parts) AS billed_more,
+       min(CASE WHEN share >= 0.5 THEN seconds END) AS seconds_to_deliver_p50,
+       min(CASE WHEN share >= 0.95 THEN seconds END) AS seconds_to_deliver_p95
+  FROM ranked GROUP BY day, producer, nickname, state
+""",
+}
+
+
+def upgrade() -> None:
+    dialect = op.get_bind().dialect.name
+    if dialect == "postgresql":
+        # Each statement commits by itself and can be repeated. Until the last is through, the revision stays the old one.
+        with op.get_context().autocommit_block():
+            _expand(if_not_exists=True)
+    else:  # all is one transaction, and *if not exists* is a word that SQLite does not know for a column
+        _expand(if_not_exists=None)
+    op.execute(DAILY[dialect])
+    _works_with("0002")
+
+
+def _expand(*, if_not_exists: bool | None) -> None:
+    for table, name, kind in NEW_COLUMNS:
+        op.add_column(table, sa.Column(name, kind, nullable=True), if_not_exists=if_not_exists)
+    _create_blocks()
+    _create_tallies()
+    create_index(FAIR, "messages", ["lane", "producer", "send_at", "id"], where="state = 'queued'")
+
+
+def _create_blocks() -> None:
+    op.create_table(
+        "blocks",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("phone", sa.Text(), nullable=False),
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("lifted_at", Instant, nullable=True),
+        sa.Column("lifted_by", sa.Text(), nullable=True),
+        sa.CheckConstraint(LANES, name=op.f("ck_blocks_lane_known")),
+        sa.CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name=op.f("ck_blocks_lifted_by_iff_lifted")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_blocks")),
+        if_not_exists=True,
+    )
+    standing = sa.text("lifted_at IS NULL")
+    op.create_index(
+        "uq_blocks_standing",
+        "blocks",
+        ["phone", "lane"],
+        unique=True,
+        if_not_exists=True,
+        postgresql_where=standing,
+        sqlite_where=standing,
+    )
+
+
+def _create_tallies() -> None:
+    op.create_table(
+        "tallies",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("producer", sa.Text(), nullable=False),
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("messages", sa.Integer(), nullable=False),
+        sa.CheckConstraint(LANES, name=op.f("ck_tallies_lane_known")),
+        sa.CheckConstraint("messages >= 0", name=op.f("ck_tallies_counts_sane")),
+        sa.PrimaryKeyConstraint("day", "producer", "lane", name=op.f("pk_tallies")),
+        if_not_exists=True,
+    )
+
+
+def _works_with(oldest: str) -> None:
+    """The oldest revision whose code works on this schema: the last release's workers may be started meanwhile."""
+    op.execute("DROP VIEW schema_works_with")
+    op.execute(f"CREATE VIEW schema_works_with AS SELECT '{oldest}' AS oldest")
+
+
+def downgrade() -> None:
+    drop_index(FAIR, "messages")
+    _works_with("0001")
+    op.execute("DROP VIEW v_daily")
+    op.drop_table("tallies")
+    op.drop_table("blocks")
+    for table, name, _ in NEW_COLUMNS:
+        op.drop_column(table, name)

@@ -1,0 +1,30 @@
+"""The do-not-send list."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, BigId, one_of, partial
+from models.lifecycle import Lane
+
+
+class Block(Base):
+    """One number that gets nothing by one lane, from *at* until it is lifted. Rows are never deleted: they say who did."""
+
+    __tablename__ = "blocks"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    phone: Mapped[str] = mapped_column(doc="international, digits only")
+    lane: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(doc="in the words of whoever asked for it")
+    who: Mapped[str] = mapped_column(doc="a person, or a producer's order (order:TASK_ID)")
+    at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None] = mapped_column(doc="since when the number may be written to again")
+    lifted_by: Mapped[str | None] = mapped_column(doc="who allowed it")
+
+    __table_args__ = (
+        one_of("lane", Lane),
+        CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted_by_iff_lifted"),
+        partial("uq_blocks_standing", "phone", "lane", where="lifted_at IS NULL", unique=True),
+    )
