@@ -8,6 +8,8 @@ from typing import Any
 
 from worker.errors import OrderRefused
 
+CONTRACT = "1.1"  #: of producers and workers; a minor one adds fields, which older workers keep in the tags
+CONTRACT_HEADER = "sms_contract"
 UNSUPPORTED = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}
 
 
@@ -30,9 +32,18 @@ def unpack(raw: bytes) -> Envelope:
     headers = message.get("headers") if isinstance(message, dict) else None
     if not isinstance(headers, dict) or not isinstance(headers.get("task"), str) or not headers.get("id"):
         raise OrderRefused("not_protocol_2", "No Celery message of protocol 2: task and id are missing in its headers.")
+    refuse_another_contract(headers.get(CONTRACT_HEADER))
     args, kwargs, embed = _body(message)
     _refuse_embedded(embed)
     return Envelope(headers["task"], str(headers["id"]), args, kwargs, headers.get("eta"), headers.get("expires"), raw)
+
+
+def refuse_another_contract(written: object) -> None:
+    """Raise `OrderRefused` for a version of the contract that means other things by the same words; none is any."""
+    major = CONTRACT.partition(".")[0]
+    if written is not None and str(written).partition(".")[0] != major:
+        explanation = f"{CONTRACT_HEADER}: this worker keeps version {CONTRACT}; orders of {major}.x are taken."
+        raise OrderRefused("contract_unsupported", explanation)
 
 
 def task_id_of(raw: bytes) -> tuple[str | None, str | None]:

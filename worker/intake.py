@@ -14,9 +14,9 @@ from worker import envelope as envelopes
 from worker import orders as orders_of
 from worker.envelope import Envelope
 from worker.errors import OrderRefused
-from worker.order_fields import Terms
-from worker.orders import Cancel, New, Order, Refusal, Resolve
-from worker.store import decisions
+from worker.order_fields import Sms, Terms
+from worker.orders import Block, Cancel, New, Order, Refusal, Resolve
+from worker.store import admission, blocks, decisions
 from worker.store import intake as store
 from worker.store.engine import DATABASE_TROUBLE
 
@@ -146,9 +146,9 @@ def _write(session: Session, orders: Sequence[Order], terms: Terms) -> Taken:
     # In their order, so that no cancel overtakes its own message, and yet many inserts at once.
     for kind, run in groupby(orders, key=type):
         if kind is New:
-            stored, reused = _insert(session, [order for order in run if isinstance(order, New)])
+            stored, kept_out = _insert(session, [order for order in run if isinstance(order, New)], terms)
             taken.stored += stored
-            refusals += reused
+            refusals += kept_out
         else:
             for order in run:
                 _carry_out(session, order, terms, taken, refusals)
@@ -167,26 +167,48 @@ def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refus
                 taken.unmatched.append(order)
         case Resolve(uids=uids, decision=decision):
             taken.moved += decisions.resolve(session, uids, decision, now=terms.now, by=order.envelope.task_id)
+        case Block(phones=phones, lanes=lanes):
+            who = f"order:{order.envelope.task_id}"
+            if order.lifts:
+                blocks.lift(session, phones, lanes=lanes, now=terms.now, who=who)
+            else:
+                blocked = blocks.block(session, phones, lanes=lanes, now=terms.now, who=who, reason=order.reason)
+                taken.moved += blocked.cancelled
         case Refusal():
             refusals.append(order)
 
 
-def _insert(session: Session, new: Sequence[New]) -> tuple[int, list[Refusal]]:
+def _insert(session: Session, new: Sequence[New], terms: Terms) -> tuple[int, list[Refusal]]:
     first: dict[str, New] = {}
     for order in new:
         first.setdefault(order.row["uid"], order)
-    inserted = store.insert_messages(session, [order.row for order in first.values()])
-    repeated = [one for one in new if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
+    kept_out = admission.keep_out(session, [order.row for order in first.values()], terms)
+    admitted = [order.row for uid, order in first.items() if uid not in kept_out]
+    inserted = store.insert_messages(session, admitted) if admitted else set()
+    refused = [_refused(one, kept_out[one.row["uid"]]) for one in new if one.row["uid"] in kept_out]
+    repeated = [one for uid, one in ((one.row["uid"], one) for one in new) if uid not in kept_out]
+    repeated = [one for one in repeated if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
     stored = store.contents_of(session, {one.row["uid"] for one in repeated}) if repeated else {}
-    reused = [one for one in repeated if stored[one.row["uid"]] != (one.row["phone"], one.row["text"])]
-    return len(inserted), [_reused(one) for one in reused]
+    reused = [one for one in repeated if stored[one.row["uid"]] != store.content_of(one.row)]
+    return len(inserted), [*refused, *(_refused(one, _reused(one)) for one in reused)]
 
 
-def _reused(order: New) -> Refusal:
+def _reused(order: New) -> OrderRefused:
     name = "key" if order.row["key"] else "task_id"
     explanation = f"There is already a message with this {name}, with another phone or text; use a new {name}."
-    refused = OrderRefused(f"{name}_reused", explanation)
-    return orders_of.refusal(order.envelope, refused, fields=order.row, uid=order.row["uid"])
+    return OrderRefused(f"{name}_reused", explanation)
+
+
+def _refused(order: New, refused: OrderRefused) -> Refusal:
+    return orders_of.refusal(order.envelope, refused, fields=order.row, uid=order.row["uid"], body=_body(order))
+
+
+def _body(order: New) -> bytes:
+    """The order as it came; of many in one, this one alone: a thousand refusals must not keep the whole a thousand times."""
+    if order.envelope.task != "sms.send_many":
+        return order.envelope.raw
+    ordered = {**order.row, **store.content_of(order.row)._asdict()}
+    return json.dumps({name: ordered[name] for name in Sms.model_fields if ordered.get(name)}, default=str).encode()
 
 
 def _queue(lane: Lane) -> str:

@@ -1,11 +1,12 @@
-"""The fields of one SMS as producers write them, checked."""
+"""The tasks of producers, field by field: these models check every order, and docs/schemas is generated from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, HttpUrl, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from models.lifecycle import Lane
@@ -15,6 +16,20 @@ from worker.storable import is_storable, storable
 
 DEFAULT_PRODUCER = "default"
 WORD_CHARACTERS = 255  #: the most in a uid, key, producer or nickname
+MANY_MESSAGES = 1_000
+LONGEST_SPREAD = timedelta(days=30)
+NEVER = timedelta(0)
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much is accepted; 0 means no cap."""
+
+    hourly_per_phone: int = 0  #: messages of the lane to one number
+    daily_per_producer: int = 0  #: messages of all lanes, in a day of the terms' zone
+    duplicate_window: timedelta = NEVER  #: the same phone and text again within it is a duplicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,18 @@ class Terms:
     nickname: str | None
     max_parts: int
     signs_callbacks: bool
+    expires_after: timedelta = NEVER  #: of what names no expires_at, counted from its send_at; none: never
+    fold_text: bool = False
+    transliterate_text: bool = False
+    countries: Sequence[str] = ("UZ",)
+    allowed_recipients: Sequence[str] = ()  #: none: everybody
+    staging_recipients: Sequence[str] = ()  #: none: whoever is ordered
+    caps: Caps = Caps()
+
+
+def _terms(info: ValidationInfo) -> Terms:
+    terms: Terms = info.context["terms"]  # type: ignore[index]
+    return terms
 
 
 def _words(value: Any) -> str:
@@ -35,9 +62,9 @@ def _words(value: Any) -> str:
     return value
 
 
-def _phone(value: Any) -> str:
+def _phone(value: Any, info: ValidationInfo) -> str:
     try:
-        return normalised(value)
+        return normalised(value, _terms(info).countries)
     except OrderRefused as refused:
         raise PydanticCustomError(refused.reason, refused.explanation.removeprefix("phone: ")) from None
 
@@ -55,18 +82,32 @@ def _moment(value: Any, info: ValidationInfo) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        zone: ZoneInfo = info.context["terms"].zone  # type: ignore[index]
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=_terms(info).zone)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise PydanticCustomError("time_invalid", "give ISO 8601 such as 2026-11-30T09:00:00+05:00") from None
+
+
+def _seconds(value: Any) -> timedelta | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_SPREAD.total_seconds():
+        raise PydanticCustomError("invalid", "give seconds: more than 0, and at most 30 days of them")
+    return timedelta(seconds=value)
+
+
+Words = Annotated[str, BeforeValidator(_words), Field(json_schema_extra={"minLength": 1, "maxLength": WORD_CHARACTERS})]
+Phone = Annotated[str, BeforeValidator(_phone, json_schema_input_type=str | int)]
+Text = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"minLength": 1})]
+Moment = Annotated[datetime | None, BeforeValidator(_moment, json_schema_input_type=Annotated[str, Field()] | None)]
+Seconds = Annotated[timedelta | None, BeforeValidator(_seconds, json_schema_input_type=float | None)]
 
 
 class CeleryCallback(BaseModel):
     """Tell by sending this Celery task to this queue."""
 
     model_config = ConfigDict(extra="forbid")
-    task: Annotated[str, BeforeValidator(_words)]
-    queue: Annotated[str, BeforeValidator(_words)] | None = None
+    task: Words
+    queue: Words | None = None
 
 
 class UrlCallback(BaseModel):
@@ -76,37 +117,70 @@ class UrlCallback(BaseModel):
     url: HttpUrl
 
 
-Words = Annotated[str, BeforeValidator(_words)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
-
-
 class Sms(BaseModel):
     """The fields of one SMS; what else comes with it is kept in its tags."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-    phone: Annotated[str, BeforeValidator(_phone)]
-    text: Annotated[str, BeforeValidator(_text)]
-    nickname: Words | None = None
-    key: Words | None = None
-    producer: Words = DEFAULT_PRODUCER
-    send_at: Moment = None
-    expires_at: Moment = None
-    callback: CeleryCallback | UrlCallback | None = None
-    tags: Any = None
+    phone: Phone = Field(description="A mobile number as people write it, as text or number.")
+    text: Text = Field(description="The words of the SMS.")
+    nickname: Words | None = Field(None, description="The sender name.")
+    key: Words | None = Field(None, description="The producer's own name: same producer and key, same message.")
+    producer: Words = Field(DEFAULT_PRODUCER, description="Which application orders.")
+    send_at: Moment = Field(None, description="Not to be posted before: ISO 8601.")
+    expires_at: Moment = Field(None, description="Not to be posted from then on: ISO 8601.")
+    spread_seconds: Seconds = Field(None, description="Post at some moment of so long a window from send_at on.")
+    callback: CeleryCallback | UrlCallback | None = Field(None, description="Whom to tell.")
+    tags: Any = Field(None, description="An object of your own, stored beside the message.")
 
 
-def checked(fields: dict[str, Any], terms: Terms) -> Sms:
-    """The fields of an SMS, put in order. Raises `OrderRefused` for the first that is wrong."""
+class ManySms(BaseModel):
+    """Many SMS in one order; what else is named is a default for all of them."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    messages: list[Any] = Field(min_length=1, max_length=MANY_MESSAGES, description="Each with the fields of sms.send.")
+
+
+class CancelFields(BaseModel):
+    """A message that is to be stopped, by its uid, or by producer and key."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    uid: Words | None = Field(None, description="The message's uid.")
+    producer: Words = Field(DEFAULT_PRODUCER, description="Which application ordered it.")
+    key: Words | None = Field(None, description="The producer's own name for it.")
+
+
+class ResolveFields(BaseModel):
+    """What to do with unconfirmed messages."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    uids: list[Words] = Field(min_length=1, description="Uids of unconfirmed messages; others are left alone.")
+    decision: Literal["resend", "drop"] = Field(description="Post again, or give up. Either may be wrong.")
+
+
+class BlockFields(BaseModel):
+    """Numbers for the do-not-send list, or to be taken off it."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    phones: list[Phone] = Field(min_length=1, max_length=MANY_MESSAGES, description="Numbers as people write them.")
+    lanes: list[Lane] = Field(list(Lane), min_length=1, description="By which they get nothing; all if not given.")
+    reason: Words | None = Field(None, description="Why, for those who ask.")
+
+
+def checked(model: type[T], fields: dict[str, Any], terms: Terms, **defaults: Any) -> T:
+    """The fields of a task, put in order. Raises `OrderRefused` for the first that is wrong.
+
+    What is None counts as not given; *defaults* are for what is not.
+    """
     given = {name: value for name, value in fields.items() if value is not None}
     try:
-        return Sms.model_validate({"phone": None, "text": None} | given, context={"terms": terms})
+        return model.model_validate(defaults | given, context={"terms": terms})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "order"
-        reason = first["type"] if first["type"].startswith(("phone_", "text_")) else f"{name}_invalid"
-        raise OrderRefused(reason, f"{name}: {first['msg'].rstrip('.')}.") from None
     except RecursionError:
         raise OrderRefused("order_invalid", "The order is nested too deeply.") from None
+    name = str(first["loc"][0]) if first["loc"] else "order"
+    reason = first["type"] if first["type"].startswith(("phone_", "text_")) else f"{name}_invalid"
+    raise OrderRefused(reason, f"{name}: {first['msg'].rstrip('.')}.")
 
 
 def tags_of(sms: Sms) -> dict[str, Any]:

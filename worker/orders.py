@@ -1,30 +1,37 @@
 """Producers' orders: what they may say, and what we make of it."""
 
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from models.lifecycle import MessageState
+from models.lifecycle import Lane, MessageState
 from worker.envelope import Envelope
 from worker.errors import OrderRefused
+from worker.operators import operator_of
 from worker.order_fields import (
-    DEFAULT_PRODUCER,
+    NEVER,
     WORD_CHARACTERS,
+    BlockFields,
+    CancelFields,
+    ManySms,
+    ResolveFields,
+    Sms,
     Terms,
     callback_of,
     checked,
     readable_callback,
     tags_of,
 )
+from worker.rewriting import rewritten
 from worker.storable import is_storable
 from worker.text import size_of
 
 NAMESPACE = uuid.UUID("5f0b9a52-6c1e-5d0f-9b1f-0d6a3f6a7c11")  #: of uids made from a producer's key; never to change
-MANY_MESSAGES = 1_000
 MANY_BYTES = 512 * 1024
-TASKS = ("sms.send", "sms.send_many", "sms.cancel", "sms.resolve")
+TASKS = ("sms.send", "sms.send_many", "sms.cancel", "sms.resolve", "sms.block", "sms.unblock")
 
 Row = dict[str, Any]  #: column → value of one message to insert
 
@@ -55,6 +62,17 @@ class Resolve:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Numbers that get nothing more by these lanes or, if it *lifts*, that may be written to again."""
+
+    phones: Sequence[str] = field(repr=False)
+    lanes: Sequence[Lane]
+    reason: str | None
+    lifts: bool
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """An order, or one message of it, that cannot be accepted: kept with its body and the reason."""
 
@@ -69,7 +87,7 @@ class Refusal:
     callback: dict[str, Any] | None = None
 
 
-Order = New | Cancel | Resolve | Refusal
+Order = New | Cancel | Resolve | Block | Refusal
 
 
 def read(envelope: Envelope, terms: Terms) -> Iterator[Order]:
@@ -119,9 +137,7 @@ def _send(envelope: Envelope, terms: Terms) -> Iterator[Order]:
 
 def _send_many(envelope: Envelope, terms: Terms) -> Iterator[Order]:
     defaults = _bound(envelope, ("messages",))
-    messages = defaults.pop("messages", None)
-    if not isinstance(messages, list) or not messages or len(messages) > MANY_MESSAGES:
-        raise OrderRefused("messages_invalid", f"messages: give a list of 1 to {MANY_MESSAGES} messages.")
+    messages = checked(ManySms, {"messages": defaults.pop("messages", None)}, terms).messages
     if len(envelope.raw) > MANY_BYTES and _bytes_of(messages) > MANY_BYTES:
         raise OrderRefused(
             "messages_too_large", f"At most {MANY_BYTES // 1024} KiB in one sms.send_many; send several."
@@ -150,31 +166,23 @@ def _unknown(_envelope: Envelope, _terms: Terms) -> Iterator[Order]:
     raise OrderRefused("task_unknown", f"There is no such task here; there are {', '.join(TASKS)}.")
 
 
-def _cancel(envelope: Envelope, _terms: Terms) -> Iterator[Order]:
-    fields = _bound(envelope, ("uid",))
-    uid, key = fields.get("uid"), fields.get("key")
-    named = (uid, key, fields.get("producer"))
-    if not all(is_storable(name) for name in named if isinstance(name, str)):
-        raise OrderRefused("uid_invalid", "uid, producer and key hold neither NUL nor half a surrogate pair.")
-    if uid is None and isinstance(key, str):
-        uid = uid_of_key(fields.get("producer") or DEFAULT_PRODUCER, key)
-    if not isinstance(uid, str):
+def _cancel(envelope: Envelope, terms: Terms) -> Iterator[Order]:
+    named = checked(CancelFields, _bound(envelope, ("uid",)), terms)
+    uid = named.uid or (uid_of_key(named.producer, named.key) if named.key else None)
+    if uid is None:
         raise OrderRefused("uid_missing", "Name the message by uid, or by producer and key.")
     yield Cancel(uid, envelope)
 
 
-def _resolve(envelope: Envelope, _terms: Terms) -> Iterator[Order]:
-    fields = _bound(envelope, ("uids", "decision"))
-    uids, decision = fields.get("uids"), fields.get("decision")
-    if not isinstance(uids, list) or not uids or not all(_is_name(uid) for uid in uids):
-        raise OrderRefused("uids_invalid", "uids: give a list of the uids of unconfirmed messages.")
-    if decision not in ("resend", "drop"):
-        raise OrderRefused("decision_invalid", "decision: resend or drop.")
-    yield Resolve(uids, decision, envelope)
+def _resolve(envelope: Envelope, terms: Terms) -> Iterator[Order]:
+    fields = checked(ResolveFields, _bound(envelope, ("uids", "decision")), terms)
+    yield Resolve(fields.uids, fields.decision, envelope)
 
 
-def _is_name(uid: object) -> bool:
-    return isinstance(uid, str) and is_storable(uid)
+def _block(envelope: Envelope, terms: Terms) -> Iterator[Order]:
+    fields = checked(BlockFields, _bound(envelope, ("phones",)), terms)
+    lifts = envelope.task == "sms.unblock"
+    yield Block(fields.phones, fields.lanes, fields.reason, lifts, envelope)
 
 
 _READERS: dict[str, Callable[[Envelope, Terms], Iterator[Order]]] = {
@@ -182,6 +190,8 @@ _READERS: dict[str, Callable[[Envelope, Terms], Iterator[Order]]] = {
     "sms.send_many": _send_many,
     "sms.cancel": _cancel,
     "sms.resolve": _resolve,
+    "sms.block": _block,
+    "sms.unblock": _block,
 }
 
 
@@ -201,26 +211,66 @@ def _bound(envelope: Envelope, positional: Sequence[str]) -> Row:
 
 def _row(fields: Row, task_id: str, envelope: Envelope, terms: Terms) -> Row:
     said = {name: value for name, value in fields.items() if value is not None}
-    sms = checked({"send_at": envelope.eta, "expires_at": _expires(envelope.expires)} | said, terms)
-    size = size_of(sms.text)
-    if size.parts > terms.max_parts:
-        raise OrderRefused("text_too_long", f"text: {size.parts} parts; at most {terms.max_parts} are allowed.")
+    times = {"send_at": envelope.eta, "expires_at": _expires(envelope.expires)}
+    sms = checked(Sms, times | said, terms, phone="", text="")
+    uid = uid_of_key(sms.producer, sms.key) if sms.key else _uid(task_id)
     return {
-        "uid": uid_of_key(sms.producer, sms.key) if sms.key else _uid(task_id),
+        "uid": uid,
+        "producer": sms.producer,
+        "key": sms.key,
         "lane": terms.lane.value,
         "state": MessageState.QUEUED.value,
         "nickname": sms.nickname or terms.nickname,
-        "parts": size.parts,
-        "encoding": size.encoding,
         "attempts": 0,
         "resends": 0,
         "polls": 0,
         "tags": tags_of(sms),
         "callback": callback_of(sms, terms),
         "created_at": terms.now,
-        "send_at": sms.send_at or terms.now,
-        "expires_at": sms.expires_at,
-    } | {name: getattr(sms, name) for name in ("producer", "key", "phone", "text")}
+        **_recipient(sms.phone, terms),
+        **_words(sms.text, terms),
+        **_times(sms, uid, terms),
+    }
+
+
+def _recipient(ordered: str, terms: Terms) -> Row:
+    if terms.allowed_recipients and ordered not in terms.allowed_recipients:
+        raise OrderRefused("phone_not_allowed", "phone: not one of SMS_ALLOWED_RECIPIENTS, which alone are sent to.")
+    if not terms.staging_recipients or ordered in terms.staging_recipients:
+        return {"phone": ordered, "ordered_phone": None, "operator": operator_of(ordered)}
+    # The same number always stands in for the same one.
+    phone = terms.staging_recipients[int(ordered) % len(terms.staging_recipients)]
+    return {"phone": phone, "ordered_phone": ordered, "operator": operator_of(phone)}
+
+
+def _words(ordered: str, terms: Terms) -> Row:
+    text = rewritten(ordered, fold=terms.fold_text, transliterate=terms.transliterate_text)
+    size = size_of(text)
+    if size.parts > terms.max_parts:
+        allowed = f"at most {terms.max_parts} are allowed on the lane {terms.lane}"
+        raise OrderRefused("text_too_long", f"text: {size.parts} parts ({size.encoding}); {allowed}.")
+    changed = ordered if text != ordered else None
+    return {"text": text, "ordered_text": changed, "parts": size.parts, "encoding": size.encoding}
+
+
+def _times(sms: Sms, uid: str, terms: Terms) -> Row:
+    """From when until when it may be posted."""
+    send_at, expires_at = sms.send_at or terms.now, sms.expires_at
+    if sms.spread_seconds:
+        window = sms.spread_seconds if expires_at is None else min(sms.spread_seconds, max(expires_at - send_at, NEVER))
+        send_at += window * share_of(uid)
+    if expires_at is None and terms.expires_after:
+        expires_at = max(send_at, terms.now) + terms.expires_after
+    return {"send_at": send_at, "expires_at": expires_at}
+
+
+def share_of(uid: str) -> float:
+    """Where in a window a message lies: from 0 to less than 1, evenly over many uids, and always the same for one.
+
+    >>> share_of("a") == share_of("a"), 0 <= share_of("b") < 1
+    (True, True)
+    """
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:6]) / 2**48
 
 
 def _uid(task_id: str) -> str:

@@ -1,6 +1,7 @@
 """Phone numbers of Uzbekistan, as people write them, to what the gateway wants."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import phonenumbers
@@ -18,7 +19,7 @@ _written = re.compile(r"\+?[0-9(][0-9 ().\-\u00a0]+").fullmatch
 _punctuation = str.maketrans("", "", "+ ().-\u00a0")
 
 
-def normalised(phone: object) -> str:
+def normalised(phone: object, countries: Sequence[str] = ("UZ",)) -> str:  # noqa: ARG001
     """The number as 998 and nine digits, from a text or an integer, with or without plus, 998 and punctuation.
 
     A range that nobody knows yet is accepted, a fixed line is not. Raises `OrderRefused` without the number in it.

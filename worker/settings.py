@@ -5,41 +5,31 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.lifecycle import Lane
 from worker.errors import SettingsError
+from worker.setting_types import MONTH_SECONDS, Hours, Ladder, Phones, Prices, Regions, Seconds
 
 PREFIX = "SMS_"
-MONTH_SECONDS = 30 * 24 * 3600
 SECRETS_DIR = "SMS_SECRETS_DIR"  # names the folder itself, so it cannot be one of the settings read from it
 ENV_FILE = ".env"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 T = TypeVar("T", bound="DatabaseSettings")
 Policy = Literal["hold", "resend", "drop"]
-Seconds = Annotated[float, Field(le=MONTH_SECONDS, gt=0)]
-
-
-def _steps(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return [float(step) for step in value.split(",")]
-    except ValueError:
-        raise ValueError("must be seconds separated by commas, such as 5,10,60") from None
-
-
-Ladder = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_steps), Field(min_length=1)]
+Cap = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Parts = Annotated[int, Field(ge=1, le=255)]
+Lifetime = Annotated[float, Field(ge=0, le=MONTH_SECONDS)]  # seconds
 
 
 class DatabaseSettings(BaseSettings):
@@ -112,8 +102,59 @@ class Settings(DatabaseSettings):
     )
     gateway_connections: int = Field(8, ge=1, le=256, description="Posts at the same time in each worker process.")
     batch_max_messages: int = Field(50, ge=1, le=100, description="The most messages in one request to the gateway.")
-    max_parts: int = Field(10, ge=1, le=255, description="A text of more parts than this is refused.")
+    max_parts: Parts = Field(10, description="A text of more parts than this is refused.")
+    max_parts_otp: Parts | None = Field(None, description="The same for the OTP lane, if it is to differ.")
+    max_parts_normal: Parts | None = Field(None, description="The same for the normal lane.")
+    max_parts_bulk: Parts | None = Field(None, description="The same for the bulk lane.")
+    fold_text: bool = Field(
+        default=False,
+        description="Write apostrophes, quotes, dashes and their like plainly where that makes a text GSM 03.38.",
+    )
+    transliterate_text: bool = Field(
+        default=False,
+        description="Write Uzbek Cyrillic in Latin letters, by the official alphabet; it changes the text.",
+    )
     price_per_part: float = Field(0, ge=0, description="What one part costs, for sums of money; 0 shows none.")
+    price_per_part_of_nickname: Prices = Field(
+        {}, description="The same for nicknames that cost otherwise: SHOP=95,BANK=120.5"
+    )
+    price_currency: str = Field("UZS", min_length=1, description="What prices are in; it is only shown.")
+    expires_after_seconds_otp: Lifetime = Field(
+        0,
+        description="An OTP that names no expires_at expires so long after it may be posted; 0 means never.",
+    )
+    expires_after_seconds_normal: Lifetime = Field(0, description="The same for the normal lane.")
+    expires_after_seconds_bulk: Lifetime = Field(0, description="The same for the bulk lane.")
+    quiet_hours_normal: Hours | None = Field(
+        None, description="When nothing of the normal lane is posted: 21:00-09:00. OTP is never quiet."
+    )
+    quiet_hours_bulk: Hours | None = Field(None, description="The same for the bulk lane.")
+    quiet_hours_timezone: str = Field("Asia/Tashkent", description="IANA zone of the quiet hours.")
+    countries: Regions = Field(
+        ("UZ",),
+        description="Countries whose numbers are accepted, by two letters; numbers without a code are of the first.",
+    )
+    allowed_recipients: Phones = Field(
+        (),
+        description="For tests: only these numbers are accepted (international digits, comma-separated).",
+    )
+    staging_recipients: Phones = Field(
+        (),
+        description="For staging: all SMS go to these numbers instead (international digits, comma-separated).",
+    )
+    hourly_cap_per_phone_otp: Cap = Field(
+        0,
+        description="The most OTP messages to one number within an hour, against OTP pumping; 0 means no cap.",
+    )
+    hourly_cap_per_phone_normal: Cap = Field(0, description="The same for the normal lane.")
+    hourly_cap_per_phone_bulk: Cap = Field(0, description="The same for the bulk lane.")
+    daily_cap_per_producer: Cap = Field(
+        0,
+        description="The most messages of each producer in a day of SMS_GATEWAY_TIMEZONE; 0 means no cap.",
+    )
+    duplicate_window_seconds: Lifetime = Field(
+        0, description="The same phone and text again within so long is refused as a duplicate; 0 means never."
+    )
     poll_ladder_seconds: Ladder = Field(
         (5, 10, 20, 30, 60, 120, 300, 600, 1800),
         description="Pauses between a message's status questions, the last for ever; comma-separated.",
@@ -173,7 +214,7 @@ class Settings(DatabaseSettings):
             raise ValueError("must be http://HOST/smsgateway or https://HOST/smsgateway")
         return url.rstrip("/")
 
-    @field_validator("gateway_timezone")
+    @field_validator("gateway_timezone", "quiet_hours_timezone")
     @classmethod
     def _a_zone(cls, name: str) -> str:
         try:
@@ -208,11 +249,14 @@ class Settings(DatabaseSettings):
         """Whether orders are taken off Redis in bulk, or come as ordinary Celery tasks."""
         return self.broker_url is None
 
+    def of_lane(self, setting: str, lane: Lane) -> Any:
+        """The value of a setting that each lane has of its own; None for a lane that has none."""
+        return getattr(self, f"{setting}_{lane}", None)
+
     def unconfirmed_policy(self, lane: Lane) -> Policy:
         """What the lane's owner wants done with a message whose post was cut off."""
-        return {Lane.OTP: self.unconfirmed_otp, Lane.NORMAL: self.unconfirmed_normal, Lane.BULK: self.unconfirmed_bulk}[
-            lane
-        ]
+        policy: Policy = self.of_lane("unconfirmed", lane)
+        return policy
 
 
 def load_settings() -> Settings:

@@ -24,7 +24,7 @@ from worker.gateway.http import http_gateway
 from worker.intake import Intake
 from worker.lanes import LaneLists
 from worker.limits import Limit, poll_turn, post_turn
-from worker.order_fields import Terms
+from worker.order_fields import Caps, Terms
 from worker.polling import Polling
 from worker.settings import Settings
 from worker.store import circuits
@@ -201,8 +201,25 @@ def make_redis(url: str, *, timeout_seconds: float = REDIS_TIMEOUT_SECONDS) -> R
 
 def terms(settings: Settings, lane: Lane) -> Terms:
     """What the settings say about orders that come by *lane* now."""
-    signs = settings.callback_secret is not None
-    return Terms(lane, utc_now(), settings.zone, settings.gateway_nickname, settings.max_parts, signs)
+    return Terms(
+        lane,
+        utc_now(),
+        settings.zone,
+        settings.gateway_nickname,
+        settings.of_lane("max_parts", lane) or settings.max_parts,
+        signs_callbacks=settings.callback_secret is not None,
+        expires_after=timedelta(seconds=settings.of_lane("expires_after_seconds", lane)),
+        fold_text=settings.fold_text,
+        transliterate_text=settings.transliterate_text,
+        countries=settings.countries,
+        allowed_recipients=settings.allowed_recipients,
+        staging_recipients=settings.staging_recipients,
+        caps=Caps(
+            hourly_per_phone=settings.of_lane("hourly_cap_per_phone", lane),
+            daily_per_producer=settings.daily_cap_per_producer,
+            duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
+        ),
+    )
 
 
 def _limits(settings: Settings, redis: Redis | None, stopping: Event) -> tuple[list[Limit], list[Limit]]:

@@ -122,7 +122,7 @@ def two_beats(world: World) -> Iterator[None]:
 
 @contextmanager
 def two_of_one_name(world: World) -> Iterator[None]:
-    """A second worker with the name of one that lives is refused with one line; if that one dies, it takes its place."""
+    """A second worker with the name of one that lives is refused in one line; if that one dies, it takes its place."""
     twin = replace(world.crew.members[0], folder=world.folder / "twin", wanted=False)
     twin.folder.mkdir(exist_ok=True)
     twin.start()

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from models import Message, RefusedIntake
 from models.lifecycle import Lane
 from worker.errors import OrderRefused
-from worker.order_fields import checked
+from worker.order_fields import Sms, checked
 
 DAY_MINUTES = 24 * 60 - 1
 OFFSETS = some.integers(-DAY_MINUTES, DAY_MINUTES).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -71,6 +71,6 @@ def test_the_ends_of_time_are_instants_or_refused(sessions: Sessions, said: date
 
 
 def read(name: str, said: Any, zone: ZoneInfo) -> datetime | None:
-    sms = checked({"phone": "998901234567", "text": "Hello", name: said}, some_terms(zone=zone))
+    sms = checked(Sms, {"phone": "998901234567", "text": "Hello", name: said}, some_terms(zone=zone))
     found: datetime | None = getattr(sms, name)
     return found

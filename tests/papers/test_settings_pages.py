@@ -51,6 +51,8 @@ def written(default: Any) -> str:
         return ""
     if isinstance(default, tuple):
         return ",".join(map(written, default))
+    if isinstance(default, dict):
+        return ",".join(f"{name}={price:g}" for name, price in default.items())
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

@@ -11,6 +11,7 @@ from typer.main import get_command
 from worker.errors import SmsError
 from worker.storable import is_storable
 
+NAMES = {"import": "campaign"}  # of modules, where the command's own is a word of Python's
 COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with commands of its own
     "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat.",
     "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
@@ -18,6 +19,14 @@ COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with comman
     "unconfirmed": "List the messages that may or may not have been taken by the gateway; resend or drop them.",
     "pause": "Let nothing be posted until somebody resumes; nothing is lost.",
     "resume": "Post again at once, after you have put right what paused the account.",
+    "import": "Order an SMS for each row of a CSV or Excel file; run again after a break, it goes on where it was.",
+    "export": "Write messages to CSV, JSON lines or Excel, filtered, however many they are.",
+    "parts": "Show how a text is encoded, how many parts it takes, and what makes it dear.",
+    "costs": "Show what was sent and billed, in parts and money, by day, producer and nickname.",
+    "block": "Put numbers on the do-not-send list; what is queued for them is cancelled.",
+    "unblock": "Take numbers off the do-not-send list.",
+    "blocked": "Show the do-not-send list.",
+    "callbacks": "List what producers could not be told; tell them again.",
     "recover": "After a restore of the database: put what may have been posted since in doubt.",
     "metrics": "Print figures for Prometheus, or serve them; they are true when all workers are dead, too.",
     "db": "Bring the database to this release, or check that it is.",
@@ -34,7 +43,8 @@ class ImportedWhenCalled(TyperGroup):
 
 
 def _imported(name: str) -> Any:
-    command = getattr(importlib.import_module(f"worker.cli.{name}"), name)
+    module = NAMES.get(name, name)
+    command = getattr(importlib.import_module(f"worker.cli.{module}"), module)
     if isinstance(command, typer.Typer):
         return get_command(command)
     alone = typer.Typer(add_completion=False)

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import coalesce
 
 from models import Callback, Message, RefusedIntake
 from worker.orders import Refusal
@@ -19,10 +20,15 @@ LONGEST_NAME = 255  # characters; PostgreSQL indexes no longer ones
 
 
 class Content(NamedTuple):
-    """What makes two orders of one uid the same."""
+    """What makes two orders of one uid the same: what was ordered, whatever the settings make of it by now."""
 
     phone: str
     text: str
+
+
+def content_of(row: Mapping[str, Any]) -> Content:
+    """The same of a message that is to be inserted."""
+    return Content(row["ordered_phone"] or row["phone"], row["ordered_text"] or row["text"])
 
 
 def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str]:
@@ -32,7 +38,8 @@ def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str
 
 def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
     """What is stored under *uids*."""
-    wanted, contents = list(uids), select(Message.uid, Message.phone, Message.text)
+    ordered = (coalesce(Message.ordered_phone, Message.phone), coalesce(Message.ordered_text, Message.text))
+    wanted, contents = list(uids), select(Message.uid, *ordered)
     slices = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
     found = (row for some in slices for row in session.execute(contents.where(Message.uid.in_(some))))
     return {uid: Content(phone, text) for uid, phone, text in found}
