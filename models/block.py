@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, one_of, partial
@@ -26,5 +26,6 @@ class Block(Base):
     __table_args__ = (
         one_of("lane", Lane),
         CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted_by_iff_lifted"),
+        Index("ix_blocks_phone", "phone", "id"),
         partial("uq_blocks_standing", "phone", "lane", where="lifted_at IS NULL", unique=True),
     )

@@ -76,6 +76,7 @@ class Message(Base):
         # Each partial index holds only the rows that some room still has work with, so its cost does not grow with age.
         partial("ix_messages_claim", "lane", "send_at", "id", where="state = 'queued'"),
         partial("ix_messages_fair", "lane", "producer", "send_at", "id", where="state = 'queued'"),
+        partial("ix_messages_ordered_phone", "ordered_phone", where="state = 'queued' AND ordered_phone IS NOT NULL"),
         partial("ix_messages_expiry", "expires_at", where="state = 'queued' AND expires_at IS NOT NULL"),
         partial("ix_messages_poll", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_poll_young", "polls", "next_poll_at", where="state = 'submitted'"),

@@ -1,17 +1,48 @@
 """Whose range a number is in. A hint only: numbers may be moved between operators."""
 
+import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import phonenumbers
-from phonenumbers import carrier
+from phonenumbers.carrierdata import CARRIER_DATA
+
+LONGEST_CODE = 3  # digits
 
 
-@lru_cache(maxsize=100_000)
-def _of_range(digits: str) -> str | None:
-    number = phonenumbers.parse(f"+{digits}")
-    return carrier.name_for_number(number, "en") or None
+class _Country(NamedTuple):
+    """What there is to know of the numbers of one calling code."""
+
+    lengths: Sequence[int]  #: of the prefixes whose operator is named, the longest first
+    code_digits: int
+    mobile: Sequence[Callable[[str, int], Any]]  #: matches from where the code ends
 
 
 def operator_of(phone: str) -> str | None:
-    """The operator of an international number (digits only), if its range is known."""
-    return _of_range(phone)
+    """The operator of an international number (digits only), if its range is known. Never raises.
+
+    >>> operator_of("998901234567"), operator_of("998711234567")
+    ('Beeline', None)
+    """
+    country = _country_of(phone[:LONGEST_CODE])
+    for length in country.lengths:
+        if names := CARRIER_DATA.get(phone[:length]):
+            # The ranges named are wider than those in use, and some are of fixed lines.
+            return names.get("en") if any(mobile(phone, country.code_digits) for mobile in country.mobile) else None
+    return None
+
+
+@lru_cache(maxsize=1_000)
+def _country_of(beginning: str) -> _Country:
+    code = next((beginning[:digits] for digits in (1, 2, 3) if beginning[:digits] in _CODES), None)
+    if code is None:
+        return _Country((), 0, ())
+    named = {len(prefix) for prefix in CARRIER_DATA if prefix.startswith(code)}
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]
+    known: list[Any] = [phonenumbers.PhoneMetadata.metadata_for_region(region) for region in regions]
+    patterns = {one.mobile.national_number_pattern for one in known if one and one.mobile}
+    return _Country(sorted(named, reverse=True), len(code), [re.compile(one).fullmatch for one in sorted(patterns)])
+
+
+_CODES = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))

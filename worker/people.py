@@ -10,14 +10,15 @@ from sqlalchemy import tuple_
 from sqlalchemy.orm import Session, sessionmaker
 
 from models import Account, Message
-from models.lifecycle import Verdict
+from models.lifecycle import Lane, Verdict
 from worker.errors import SmsError
-from worker.store import accounts, decisions, recovery, unconfirmed
+from worker.store import accounts, blocks, decisions, recovery, unconfirmed
+from worker.store.blocks import Blocked
 from worker.store.engine import reading
 from worker.store.unconfirmed import Chosen, Post, Unconfirmed
 from worker.watermark import Watermark
 
-AT_ONCE = 500  # messages in one transaction: a worker never waits long for it
+AT_ONCE = 500  # messages or numbers in one transaction: a worker never waits long for it
 
 
 class NewerMessages(SmsError):
@@ -69,6 +70,36 @@ class Person:
         with self.sessions.begin() as session:
             account_id = accounts.account_id_of(session, self.login)
             return accounts.let_go(session, account_id, now=self.now(), who=self.who)
+
+    def block(self, phones: Sequence[str], *, lanes: Sequence[Lane], reason: str | None = None) -> Blocked:
+        """Let *phones* get nothing more by *lanes*, and cancel what is queued for them; see `worker.store.blocks`."""
+        added = cancelled = 0
+        for start in range(0, len(phones), AT_ONCE):
+            some = phones[start : start + AT_ONCE]
+            with self.sessions.begin() as session:
+                done = blocks.block(session, some, lanes=lanes, now=self.now(), who=self.who, reason=reason)
+            added, cancelled = added + done.added, cancelled + done.cancelled
+        return Blocked(added, cancelled)
+
+    def unblock(self, phones: Sequence[str], *, lanes: Sequence[Lane]) -> int:
+        """Let *phones* be written to again by *lanes*; return how many blocks that lifted."""
+        lifted = 0
+        for start in range(0, len(phones), AT_ONCE):
+            some = phones[start : start + AT_ONCE]
+            with self.sessions.begin() as session:
+                lifted += blocks.lift(session, some, lanes=lanes, now=self.now(), who=self.who)
+        return lifted
+
+    def blocked(self, chosen: blocks.Chosen) -> Iterator[blocks.Listed]:
+        """All blocks that meet *chosen*, the last one first."""
+        before = None
+        while True:
+            with reading(self.sessions) as session:
+                page = blocks.listed(session, chosen, before_id=before, limit=AT_ONCE)
+            yield from page
+            if len(page) < AT_ONCE:
+                return
+            before = page[-1].id
 
     def recover(self, since: datetime, *, leave_newer: bool = False) -> int:
         """After a restore of the backup made at *since*: what may have been posted after it is in doubt; how many.

@@ -13,7 +13,10 @@ depends_on = None
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Instant = sa.DateTime(timezone=True)
 LANES = "lane IN ('bulk', 'normal', 'otp')"
-FAIR = "ix_messages_fair"
+INDEXES = {  # of messages: columns, and which rows
+    "ix_messages_fair": (["lane", "producer", "send_at", "id"], "state = 'queued'"),
+    "ix_messages_ordered_phone": (["ordered_phone"], "state = 'queued' AND ordered_phone IS NOT NULL"),
+}
 NEW_COLUMNS = (
     ("messages", "ordered_phone", sa.Text()),
     ("messages", "operator", sa.Text()),
@@ -72,7 +75,8 @@ def _expand(*, if_not_exists: bool | None) -> None:
         op.add_column(table, sa.Column(name, kind, nullable=True), if_not_exists=if_not_exists)
     _create_blocks()
     _create_tallies()
-    create_index(FAIR, "messages", ["lane", "producer", "send_at", "id"], where="state = 'queued'")
+    for name, (columns, where) in INDEXES.items():
+        create_index(name, "messages", columns, where=where)
 
 
 def _create_blocks() -> None:
@@ -91,6 +95,7 @@ def _create_blocks() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_blocks")),
         if_not_exists=True,
     )
+    op.create_index("ix_blocks_phone", "blocks", ["phone", "id"], if_not_exists=True)
     standing = sa.text("lifted_at IS NULL")
     op.create_index(
         "uq_blocks_standing",
@@ -124,7 +129,8 @@ def _works_with(oldest: str) -> None:
 
 
 def downgrade() -> None:
-    drop_index(FAIR, "messages")
+    for name in INDEXES:
+        drop_index(name, "messages")
     _works_with("0001")
     op.execute("DROP VIEW v_daily")
     op.drop_table("tallies")

@@ -1,4 +1,4 @@
-"""Phones, texts and pauses."""
+"""Texts and pauses."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,63 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from worker.backoff import backoff, ladder
-from worker.errors import OrderRefused
-from worker.phone import normalised
 from worker.text import GSM, GSM_EXTENSION, Size, size_of
 
 SECOND = timedelta(seconds=1)
-
-WRITTEN: list[Any] = [
-    pytest.param("998901234567", id="as the gateway wants it"),
-    pytest.param("+998901234567", id="with a plus"),
-    pytest.param("+998 (90) 123-45-67", id="with punctuation"),
-    pytest.param(" 90 123 45 67 ", id="without 998"),
-    pytest.param("+998\u00a090\u00a01234567", id="with spaces that do not break"),
-    pytest.param("90.123.45.67", id="with dots"),
-    pytest.param(998901234567, id="as a number"),
-    pytest.param(901234567, id="as a number without 998"),
-]
-REFUSED: list[Any] = [
-    pytest.param(None, "phone_missing", id="none"),
-    pytest.param("", "phone_missing", id="empty"),
-    pytest.param(True, "phone_missing", id="a truth value"),
-    pytest.param(["998901234567"], "phone_missing", id="a list"),
-    pytest.param(" ", "phone_invalid", id="a space"),
-    pytest.param("99890123456", "phone_invalid", id="a digit too few"),
-    pytest.param("9989012345678", "phone_invalid", id="a digit too many"),
-    pytest.param("99890123456x", "phone_invalid", id="a letter"),
-    pytest.param("998901234567\n998907654321", "phone_invalid", id="two numbers"),
-    pytest.param("٩٩٨٩٠١٢٣٤٥٦٧", "phone_invalid", id="digits of another script"),
-    pytest.param("9989012345²7", "phone_invalid", id="a superscript"),
-    pytest.param("8901234567", "phone_invalid", id="with the old long-distance prefix"),
-    pytest.param("799012345678", "phone_foreign", id="of another country"),
-    pytest.param("998711234567", "phone_fixed_line", id="a fixed line of Tashkent"),
-]
-
-
-@pytest.mark.parametrize("written", WRITTEN)
-def test_a_phone_may_be_written_in_many_ways(written: str | int) -> None:
-    assert normalised(written) == "998901234567"
-
-
-@pytest.mark.parametrize(("written", "reason"), REFUSED)
-def test_what_takes_no_sms_is_refused(written: object, reason: str) -> None:
-    with pytest.raises(OrderRefused) as refused:
-        normalised(written)
-
-    assert refused.value.reason == reason
-
-
-def test_a_mobile_range_that_nobody_knows_yet_is_accepted() -> None:
-    assert normalised("998290000000") == "998290000000"
-
-
-def test_a_refusal_does_not_quote_the_phone() -> None:
-    with pytest.raises(OrderRefused) as refused:
-        normalised("998901234567x")
-
-    assert "1234567" not in str(refused.value)
-
 
 TEXTS: list[Any] = [
     pytest.param("a" * 160, Size(1, "gsm"), id="160 characters"),

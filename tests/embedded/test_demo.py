@@ -61,7 +61,7 @@ def test_a_dozen_cannot_be_accepted(rows: list[dict[str, str]]) -> None:
     no_text = [row for row in rows if not row["text"].strip()]
     too_long = [row for row in rows if size_of(row["text"]).parts > 10]
 
-    assert set(reasons) == {"phone_missing", "phone_invalid", "phone_fixed_line"}
+    assert set(reasons) == {"phone_missing", "phone_invalid", "phone_foreign", "phone_fixed_line"}
     assert reasons.total() + len(no_text) + len(too_long) == 12
 
 
