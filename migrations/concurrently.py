@@ -11,7 +11,7 @@ BUILD_LOCK_TIMEOUT = "10min"  # a concurrent build waits for the oldest transact
 
 
 def create_index(name: str, table: str, columns: list[str], *, where: str) -> None:
-    """Build a partial index; on PostgreSQL concurrently, so it is to be called where each statement commits by itself."""
+    """Build a partial index; on PostgreSQL concurrently, so call it where each statement commits by itself."""
     if op.get_bind().dialect.name != "postgresql":
         op.create_index(name, table, columns, sqlite_where=sa.text(where))
         return

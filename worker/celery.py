@@ -58,7 +58,7 @@ app.conf.update(
     # Threads: one engine and one pool of connections for all, and each post's time-outs bound its thread. A prefork
     # child has all of that once more; gevent never restores unacknowledged messages, and is refused.
     worker_pool="threads",
-    worker_concurrency=settings.gateway_connections + settings.poll_connections + 4,
+    worker_concurrency=settings.gateway_connections + settings.poll_connections + 6,
     worker_prefetch_multiplier=1,
     worker_consumer="worker.order_tasks:KeepingConsumer",
     worker_send_task_events=False,

@@ -1,5 +1,6 @@
 """Errors whose class tells the caller what to do next."""
 
+from datetime import timedelta
 from typing import Any
 
 
@@ -86,6 +87,12 @@ class OrderRefused(SmsError):
 class CallbackFailed(SmsError):
     """A producer could not be told this time; *reason* is fit for a log line."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(
+        self, reason: str, *, away: bool = False, for_good: bool = False, retry_after: timedelta | None = None
+    ) -> None:
+        """*away*: no event would reach this receiver now. *for_good*: it wants to hear no more of this one."""
         super().__init__(reason)
         self.reason = reason
+        self.away = away
+        self.for_good = for_good
+        self.retry_after = retry_after  #: what it asked for itself

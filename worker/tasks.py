@@ -206,4 +206,4 @@ def _tell_task(owed: Owed) -> None:
             ignore_result=True,
         )
     except (RedisError, BrokerError, OSError) as error:
-        raise CallbackFailed(type(error).__name__) from None
+        raise CallbackFailed(type(error).__name__, away=True) from None

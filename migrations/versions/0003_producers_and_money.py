@@ -57,6 +57,32 @@ SELECT day, producer, nickname, state,
 """,
 }
 
+# As before, but for what is to be done about a callback that failed.
+ATTENTION = """
+CREATE VIEW v_attention AS
+SELECT 'unconfirmed' AS kind, m.uid AS uid, m.lane AS lane, b.finished_at AS since, m.reason AS reason,
+       'sms unconfirmed: look, then resend or drop' AS remedy
+  FROM messages AS m JOIN batches AS b ON b.id = m.batch_id WHERE m.state = 'unconfirmed'
+UNION ALL
+SELECT 'account paused', NULL, NULL, paused_at, reason, 'put it right with the vendor; sms resume tries at once'
+  FROM accounts WHERE state = 'paused'
+UNION ALL
+SELECT 'account held', NULL, NULL, held_at, 'held by ' || held_by,
+       CASE WHEN held_by LIKE 'restored database%' THEN 'stop all workers, then sms recover --since TIME' ELSE 'sms resume' END
+  FROM accounts WHERE held_at IS NOT NULL
+UNION ALL
+SELECT 'circuit open', NULL, NULL, opened_at, room || ': ' || reason, 'the gateway is tried again by itself'
+  FROM circuits WHERE state = 'open'
+UNION ALL
+SELECT 'callback failed', m.uid, m.lane, c.finished_at, c.reason, '{remedy}'
+  FROM callbacks AS c LEFT JOIN messages AS m ON m.id = c.sms_id WHERE c.state = 'failed'
+UNION ALL
+SELECT 'order refused', uid, queue, created_at, reason, 'mend the producer; the order stands in refused_intakes'
+  FROM refused_intakes
+"""
+REMEDY_BEFORE = "mend the receiver: its producer was not told"
+REMEDY = "mend the receiver, then sms callbacks retry"
+
 
 def upgrade() -> None:
     dialect = op.get_bind().dialect.name
@@ -67,6 +93,7 @@ def upgrade() -> None:
     else:  # all is one transaction, and *if not exists* is a word that SQLite does not know for a column
         _expand(if_not_exists=None)
     op.execute(DAILY[dialect])
+    _attention(REMEDY)
     _works_with("0002")
 
 
@@ -122,6 +149,11 @@ def _create_tallies() -> None:
     )
 
 
+def _attention(remedy: str) -> None:
+    op.execute("DROP VIEW v_attention")
+    op.execute(ATTENTION.format(remedy=remedy))
+
+
 def _works_with(oldest: str) -> None:
     """The oldest revision whose code works on this schema: the last release's workers may be started meanwhile."""
     op.execute("DROP VIEW schema_works_with")
@@ -132,6 +164,7 @@ def downgrade() -> None:
     for name in INDEXES:
         drop_index(name, "messages")
     _works_with("0001")
+    _attention(REMEDY_BEFORE)
     op.execute("DROP VIEW v_daily")
     op.drop_table("tallies")
     op.drop_table("blocks")

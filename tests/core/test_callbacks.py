@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from models import Callback, Message
 from models.lifecycle import MessageState
-from worker.callbacks import Callbacks
+from worker.callbacks import AT_ONCE, Callbacks
 from worker.errors import BatchRefused, CallbackFailed, SubmissionUnconfirmed
 from worker.gateway.memory import MemoryGateway
 from worker.store import decisions
@@ -248,7 +248,7 @@ def test_a_receiver_that_breaks_the_teller_does_not_hold_up_the_others(sessions:
 
 
 def test_others_are_called_only_when_there_may_be_more(sessions: Sessions) -> None:
-    owed(sessions, 21)
+    owed(sessions, AT_ONCE + 1)
     rung: list[int] = []
     room = a_room(sessions, Receiver())
 
