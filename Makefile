@@ -31,8 +31,9 @@ check: $(READY) ## format, lint, types, import contracts, migrations, docs, comp
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/pytest -q -m check
 
-docs: $(READY) ## write the pages of settings anew from the settings themselves
+docs: $(READY) ## write the pages of settings and the schemas anew from the code itself
 	@$(BIN)/python tests/papers/test_settings_pages.py
+	@$(BIN)/python tests/papers/test_schemas.py
 
 format: $(READY) ## let ruff put the code in order
 	@$(BIN)/ruff format .

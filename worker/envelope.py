@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,9 @@ from worker.errors import OrderRefused
 
 CONTRACT = "1.1"  #: of producers and workers; a minor one adds fields, which older workers keep in the tags
 CONTRACT_HEADER = "sms_contract"
-UNSUPPORTED = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}
+MAJOR = 1
+_version_of_ours = re.compile(rf"{MAJOR}(\.[0-9]+)*").fullmatch
+CANVAS = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +27,47 @@ class Envelope:
     eta: str | None = None
     expires: Any = None
     raw: bytes = field(default=b"", repr=False)
+    embed: Any = field(default=None, repr=False)  #: what is to follow, by the names of `CANVAS`
+    contract: Any = None  #: the version in its header
 
 
 def unpack(raw: bytes) -> Envelope:
-    """Read one element of a Redis list. Raises `OrderRefused` for whatever Celery's JSON protocol 2 does not write."""
+    """Read one element of a Redis list. Raises `OrderRefused` for whatever Celery's JSON protocol 2 does not write.
+
+    What only cannot be kept is for `refuse_unsupported`, so that a producer who asks for it is told.
+    """
     message = _json(raw, "The message is not JSON as Kombu writes it.")
     headers = message.get("headers") if isinstance(message, dict) else None
     if not isinstance(headers, dict) or not isinstance(headers.get("task"), str) or not headers.get("id"):
         raise OrderRefused("not_protocol_2", "No Celery message of protocol 2: task and id are missing in its headers.")
-    refuse_another_contract(headers.get(CONTRACT_HEADER))
     args, kwargs, embed = _body(message)
-    _refuse_embedded(embed)
-    return Envelope(headers["task"], str(headers["id"]), args, kwargs, headers.get("eta"), headers.get("expires"), raw)
+    times = headers.get("eta"), headers.get("expires")
+    return Envelope(headers["task"], str(headers["id"]), args, kwargs, *times, raw, embed, headers.get(CONTRACT_HEADER))
 
 
-def refuse_another_contract(written: object) -> None:
-    """Raise `OrderRefused` for a version of the contract that means other things by the same words; none is any."""
-    major = CONTRACT.partition(".")[0]
-    if written is not None and str(written).partition(".")[0] != major:
-        explanation = f"{CONTRACT_HEADER}: this worker keeps version {CONTRACT}; orders of {major}.x are taken."
+def refuse_unsupported(envelope: Envelope) -> None:
+    """Raise `OrderRefused` for an order by another contract than ours, and for one that something is to follow."""
+    if envelope.contract is not None and not _is_ours(envelope.contract):
+        explanation = f"{CONTRACT_HEADER}: this worker keeps version {CONTRACT}; orders of {MAJOR}.x are taken."
         raise OrderRefused("contract_unsupported", explanation)
+    if word := follower(envelope.embed):
+        explanation = f"{word} cannot be kept: what follows an SMS is told by its callback. Send the task alone."
+        raise OrderRefused("canvas_unsupported", explanation)
+
+
+def follower(embed: Any) -> str | None:
+    """What is to follow the order, in the word that its producer used for it; None if nothing is."""
+    for name, word in CANVAS.items() if isinstance(embed, dict) else ():
+        if embed.get(name):
+            return word
+    return None
+
+
+def _is_ours(written: object) -> bool:
+    """Whether a version, as text or as a number, is one of ours; one that nobody can read may mean anything."""
+    if isinstance(written, str):
+        return _version_of_ours(written) is not None
+    return isinstance(written, int | float) and not isinstance(written, bool) and MAJOR <= written < MAJOR + 1
 
 
 def task_id_of(raw: bytes) -> tuple[str | None, str | None]:
@@ -83,10 +107,3 @@ def _json(raw: bytes, complaint: str) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         raise OrderRefused("not_json", complaint) from None
-
-
-def _refuse_embedded(embed: Any) -> None:
-    for field_name, word in UNSUPPORTED.items():
-        if isinstance(embed, dict) and embed.get(field_name):
-            explanation = f"{word} cannot be kept: what follows an SMS is told by its callback. Send the task alone."
-            raise OrderRefused("canvas_unsupported", explanation)

@@ -14,7 +14,7 @@ from worker import envelope as envelopes
 from worker import orders as orders_of
 from worker.envelope import Envelope
 from worker.errors import OrderRefused
-from worker.order_fields import Sms, Terms
+from worker.order_fields import Terms
 from worker.orders import Block, Cancel, New, Order, Refusal, Resolve
 from worker.store import admission, blocks, decisions
 from worker.store import intake as store
@@ -114,16 +114,19 @@ def _unstorable(order: Order) -> Refusal:
         return Refusal(refused.reason, refused.explanation, order.body)
     if isinstance(order, New):
         uid = order.row["uid"]
-        return orders_of.refusal(order.envelope, refused, fields=order.row, uid=uid, body=_body_of(order))
+        return orders_of.refusal(order.envelope, refused, fields=order.row, uid=uid, body=_body(order))
     return orders_of.refusal(order.envelope, refused, fields={})
 
 
-def _body_of(order: New) -> bytes:
-    """One message by itself, so that many of one large order do not keep that order many times."""
+def _body(order: New) -> bytes:
+    """The order as it came; of many in one, this one alone, or a thousand refusals would each keep them all.
+
+    Nothing of the moment stands in it: an order that comes again must not be refused a second time.
+    """
     if order.envelope.task == "sms.send":
         return order.envelope.raw
     try:
-        return json.dumps(order.row, default=str).encode()
+        return json.dumps(order.fields).encode()
     except (ValueError, RecursionError):
         return order.envelope.raw
 
@@ -179,18 +182,32 @@ def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refus
 
 
 def _insert(session: Session, new: Sequence[New], terms: Terms) -> tuple[int, list[Refusal]]:
+    new = _not_refused_before(session, new, terms)
     first: dict[str, New] = {}
     for order in new:
         first.setdefault(order.row["uid"], order)
     kept_out = admission.keep_out(session, [order.row for order in first.values()], terms)
-    admitted = [order.row for uid, order in first.items() if uid not in kept_out]
-    inserted = store.insert_messages(session, admitted) if admitted else set()
     refused = [_refused(one, kept_out[one.row["uid"]]) for one in new if one.row["uid"] in kept_out]
-    repeated = [one for uid, one in ((one.row["uid"], one) for one in new) if uid not in kept_out]
-    repeated = [one for one in repeated if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
+    admitted = [one for one in new if one.row["uid"] not in kept_out]
+    inserted = store.insert_messages(session, [one.row for uid, one in first.items() if uid not in kept_out])
+    repeated = [one for one in admitted if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
     stored = store.contents_of(session, {one.row["uid"] for one in repeated}) if repeated else {}
     reused = [one for one in repeated if stored[one.row["uid"]] != store.content_of(one.row)]
     return len(inserted), [*refused, *(_refused(one, _reused(one)) for one in reused)]
+
+
+def _not_refused_before(session: Session, new: Sequence[New], terms: Terms) -> Sequence[New]:
+    """Leave out what was refused and comes again: its producer was told so, though it might be let in by now."""
+    suspected = store.uids_refused(session, {one.row["uid"] for one in new})
+    if not suspected:
+        return new
+    again = {id(one) for one in new if one.row["uid"] in suspected and _was_refused(session, one, terms)}
+    return [one for one in new if id(one) not in again]
+
+
+def _was_refused(session: Session, order: New, terms: Terms) -> bool:
+    as_before = _refused(order, OrderRefused("again", "It comes again."))
+    return store.was_refused(session, _queue(terms.lane), as_before)
 
 
 def _reused(order: New) -> OrderRefused:
@@ -200,15 +217,8 @@ def _reused(order: New) -> OrderRefused:
 
 
 def _refused(order: New, refused: OrderRefused) -> Refusal:
-    return orders_of.refusal(order.envelope, refused, fields=order.row, uid=order.row["uid"], body=_body(order))
-
-
-def _body(order: New) -> bytes:
-    """The order as it came; of many in one, this one alone: a thousand refusals must not keep the whole a thousand times."""
-    if order.envelope.task != "sms.send_many":
-        return order.envelope.raw
     ordered = {**order.row, **store.content_of(order.row)._asdict()}
-    return json.dumps({name: ordered[name] for name in Sms.model_fields if ordered.get(name)}, default=str).encode()
+    return orders_of.refusal(order.envelope, refused, fields=ordered, uid=order.row["uid"], body=_body(order))
 
 
 def _queue(lane: Lane) -> str:

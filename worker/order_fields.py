@@ -19,6 +19,7 @@ WORD_CHARACTERS = 255  #: the most in a uid, key, producer or nickname
 MANY_MESSAGES = 1_000
 LONGEST_SPREAD = timedelta(days=30)
 NEVER = timedelta(0)
+ISO_8601 = "ISO 8601; without an offset it is read in the gateway's time zone."
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -96,41 +97,61 @@ def _seconds(value: Any) -> timedelta | None:
 
 
 Words = Annotated[str, BeforeValidator(_words), Field(json_schema_extra={"minLength": 1, "maxLength": WORD_CHARACTERS})]
-Phone = Annotated[str, BeforeValidator(_phone, json_schema_input_type=str | int)]
-Text = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"minLength": 1})]
-Moment = Annotated[datetime | None, BeforeValidator(_moment, json_schema_input_type=Annotated[str, Field()] | None)]
-Seconds = Annotated[timedelta | None, BeforeValidator(_seconds, json_schema_input_type=float | None)]
+Phone = Annotated[str, BeforeValidator(_phone, json_schema_input_type=Annotated[str, Field(min_length=1)] | int)]
+Text = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"pattern": r"\S"})]
+# For the schemas: our validators see the value first, and what they return is right already.
+_Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+_Span = Annotated[float, Field(gt=0, le=LONGEST_SPREAD // timedelta(seconds=1))]
+Moment = Annotated[datetime | None, BeforeValidator(_moment, json_schema_input_type=_Instant | None)]
+Seconds = Annotated[timedelta | None, BeforeValidator(_seconds, json_schema_input_type=_Span | None)]
 
 
 class CeleryCallback(BaseModel):
     """Tell by sending this Celery task to this queue."""
 
     model_config = ConfigDict(extra="forbid")
-    task: Words
-    queue: Words | None = None
+    task: Words = Field(description="Its name.", examples=["shop.sms_changed"])
+    queue: Words | None = Field(None, description="Of our broker; celery if not given.", examples=["shop"])
 
 
 class UrlCallback(BaseModel):
     """Tell by a signed post to this address."""
 
     model_config = ConfigDict(extra="forbid")
-    url: HttpUrl
+    url: HttpUrl = Field(description="A public https address.", examples=["https://shop.example/sms"])
 
 
 class Sms(BaseModel):
     """The fields of one SMS; what else comes with it is kept in its tags."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-    phone: Phone = Field(description="A mobile number as people write it, as text or number.")
-    text: Text = Field(description="The words of the SMS.")
-    nickname: Words | None = Field(None, description="The sender name.")
-    key: Words | None = Field(None, description="The producer's own name: same producer and key, same message.")
-    producer: Words = Field(DEFAULT_PRODUCER, description="Which application orders.")
-    send_at: Moment = Field(None, description="Not to be posted before: ISO 8601.")
-    expires_at: Moment = Field(None, description="Not to be posted from then on: ISO 8601.")
-    spread_seconds: Seconds = Field(None, description="Post at some moment of so long a window from send_at on.")
-    callback: CeleryCallback | UrlCallback | None = Field(None, description="Whom to tell.")
-    tags: Any = Field(None, description="An object of your own, stored beside the message.")
+    phone: Phone = Field(
+        description="A mobile number as people write it, as text or number.",
+        examples=["998901234567", "+998 90 123-45-67", 998901234567],
+    )
+    text: Text = Field(
+        description="The words of the SMS, of no more parts than the lane allows.", examples=["Your code is 4821"]
+    )
+    nickname: Words | None = Field(None, description="The sender name.", examples=["SHOP"])
+    key: Words | None = Field(
+        None,
+        description="The producer's own name for it: the same producer and key are the same message for ever.",
+        examples=["order-1734"],
+    )
+    producer: Words = Field(DEFAULT_PRODUCER, description="Which application orders.", examples=["shop"])
+    send_at: Moment = Field(
+        None, description=f"Not to be posted before. {ISO_8601}", examples=["2026-11-30T09:00:00+05:00"]
+    )
+    expires_at: Moment = Field(
+        None, description=f"Not to be posted from then on. {ISO_8601}", examples=["2026-11-30T09:05:00+05:00"]
+    )
+    spread_seconds: Seconds = Field(
+        None, description="Post at a moment of its own in so long a window from send_at on.", examples=[7200]
+    )
+    callback: CeleryCallback | UrlCallback | None = Field(None, description="Whom to tell what becomes of it.")
+    tags: Any = Field(
+        None, description="An object of your own, stored beside the message.", examples=[{"campaign": "spring"}]
+    )
 
 
 class ManySms(BaseModel):
@@ -140,20 +161,29 @@ class ManySms(BaseModel):
     messages: list[Any] = Field(min_length=1, max_length=MANY_MESSAGES, description="Each with the fields of sms.send.")
 
 
-class CancelFields(BaseModel):
-    """A message that is to be stopped, by its uid, or by producer and key."""
+def _one_of_both(schema: dict[str, Any]) -> None:
+    """A cancel names its message in one of two ways."""
+    schema["anyOf"] = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("uid", "key")]
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-    uid: Words | None = Field(None, description="The message's uid.")
-    producer: Words = Field(DEFAULT_PRODUCER, description="Which application ordered it.")
-    key: Words | None = Field(None, description="The producer's own name for it.")
+
+class CancelFields(BaseModel):
+    """A message that is to be stopped if it is not posted yet, by its uid, or by producer and key."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, json_schema_extra=_one_of_both)
+    uid: Words | None = Field(None, description="The message's uid.", examples=["0195a3f0-6c1e-4d0f-9b1f-0d6a3f6a7c11"])
+    producer: Words = Field(DEFAULT_PRODUCER, description="Which application ordered it.", examples=["shop"])
+    key: Words | None = Field(None, description="The producer's own name for it.", examples=["order-1734"])
 
 
 class ResolveFields(BaseModel):
     """What to do with unconfirmed messages."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-    uids: list[Words] = Field(min_length=1, description="Uids of unconfirmed messages; others are left alone.")
+    uids: list[Words] = Field(
+        min_length=1,
+        description="Uids of unconfirmed messages; others are left alone.",
+        examples=[["0195a3f0-6c1e-4d0f-9b1f-0d6a3f6a7c11"]],
+    )
     decision: Literal["resend", "drop"] = Field(description="Post again, or give up. Either may be wrong.")
 
 
@@ -161,9 +191,14 @@ class BlockFields(BaseModel):
     """Numbers for the do-not-send list, or to be taken off it."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-    phones: list[Phone] = Field(min_length=1, max_length=MANY_MESSAGES, description="Numbers as people write them.")
+    phones: list[Phone] = Field(
+        min_length=1,
+        max_length=MANY_MESSAGES,
+        description="Numbers as people write them.",
+        examples=[["998901234567"]],
+    )
     lanes: list[Lane] = Field(list(Lane), min_length=1, description="By which they get nothing; all if not given.")
-    reason: Words | None = Field(None, description="Why, for those who ask.")
+    reason: Words | None = Field(None, description="Why, for those who ask.", examples=["asked for it"])
 
 
 def checked(model: type[T], fields: dict[str, Any], terms: Terms, **defaults: Any) -> T:

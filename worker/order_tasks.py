@@ -6,13 +6,13 @@ import traceback
 from typing import Any
 
 import structlog
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
 from models.lifecycle import Lane
 from worker.celery import LANES, app, settings
-from worker.envelope import Envelope
+from worker.envelope import CANVAS, CONTRACT_HEADER, Envelope, follower
 from worker.errors import OrderRefused
 from worker.orders import TASKS, Refusal, refusal
 from worker.tasks import house, ring_submission
@@ -39,12 +39,17 @@ def _order(task: Any, *args: Any, **kwargs: Any) -> None:
     """
     request = task.request
     raw = json.dumps({"task": task.name, "id": request.id, "args": args, "kwargs": kwargs}).encode()
-    order = Envelope(task.name, request.id, list(args), kwargs, request.eta, request.expires, raw)
+    embed = {name: request.get(name) for name in CANVAS}
+    times = request.eta, request.expires
+    order = Envelope(task.name, request.id, list(args), kwargs, *times, raw, embed, request.get(CONTRACT_HEADER))
     try:
         _take(order, str(request.delivery_info["routing_key"]))
     except Exception as error:  # noqa: BLE001 - whatever it is, the order must not be acknowledged
         _pause(error)
         raise Reject(requeue=True) from None
+    if follower(embed):
+        # Or else Celery itself would begin what was to follow an SMS that is refused.
+        raise Ignore
 
 
 def _take(order: Envelope, queue: str) -> None:

@@ -5,10 +5,11 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from models.lifecycle import Lane, MessageState
-from worker.envelope import Envelope
+from worker.envelope import Envelope, refuse_unsupported
 from worker.errors import OrderRefused
 from worker.operators import operator_of
 from worker.order_fields import (
@@ -42,6 +43,7 @@ class New:
 
     row: Row = field(repr=False)
     envelope: Envelope
+    fields: Row = field(default_factory=dict, repr=False)  #: as they came, with the defaults of many
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Refusal:
     explanation: str
     body: bytes = field(repr=False)
     task: str | None = None
+    order: str | None = None  #: the id of the Celery message
     uid: str | None = None
     producer: str | None = None
     key: str | None = None
@@ -94,6 +97,7 @@ def read(envelope: Envelope, terms: Terms) -> Iterator[Order]:
     """What an envelope asks for: one order, or one for each message of ``sms.send_many``. Never raises."""
     reader = _READERS.get(envelope.task, _unknown)
     try:
+        refuse_unsupported(envelope)
         yield from reader(envelope, terms)
     except OrderRefused as refused:
         yield refusal(envelope, refused, fields=_named(envelope, ("phone", "text")))
@@ -109,6 +113,7 @@ def refusal(
         refused.explanation,
         body or envelope.raw,
         task=envelope.task,
+        order=envelope.task_id,
         uid=uid or envelope.task_id,
         callback=readable_callback(fields.get("callback")),
         **known,
@@ -155,9 +160,9 @@ def _part(message: Any, defaults: Row, uid: str, envelope: Envelope, terms: Term
     if not isinstance(message, dict):
         refused = OrderRefused("message_invalid", "Each of messages is an object with at least phone and text.")
         return refusal(envelope, refused, fields=defaults, uid=uid, body=json.dumps(message).encode())
-    fields = {**defaults, **message}
+    fields = {**defaults, **{name: value for name, value in message.items() if value is not None}}
     try:
-        return New(_row(fields, uid, envelope, terms), envelope)
+        return New(_row(fields, uid, envelope, terms), envelope, fields)
     except OrderRefused as refused:
         return refusal(envelope, refused, fields=fields, uid=uid, body=json.dumps(fields).encode())
 
@@ -234,8 +239,6 @@ def _row(fields: Row, task_id: str, envelope: Envelope, terms: Terms) -> Row:
 
 
 def _recipient(ordered: str, terms: Terms) -> Row:
-    if terms.allowed_recipients and ordered not in terms.allowed_recipients:
-        raise OrderRefused("phone_not_allowed", "phone: not one of SMS_ALLOWED_RECIPIENTS, which alone are sent to.")
     if not terms.staging_recipients or ordered in terms.staging_recipients:
         return {"phone": ordered, "ordered_phone": None, "operator": operator_of(ordered)}
     # The same number always stands in for the same one.
@@ -246,22 +249,27 @@ def _recipient(ordered: str, terms: Terms) -> Row:
 def _words(ordered: str, terms: Terms) -> Row:
     text = rewritten(ordered, fold=terms.fold_text, transliterate=terms.transliterate_text)
     size = size_of(text)
-    if size.parts > terms.max_parts:
-        allowed = f"at most {terms.max_parts} are allowed on the lane {terms.lane}"
-        raise OrderRefused("text_too_long", f"text: {size.parts} parts ({size.encoding}); {allowed}.")
     changed = ordered if text != ordered else None
     return {"text": text, "ordered_text": changed, "parts": size.parts, "encoding": size.encoding}
 
 
 def _times(sms: Sms, uid: str, terms: Terms) -> Row:
     """From when until when it may be posted."""
-    send_at, expires_at = sms.send_at or terms.now, sms.expires_at
-    if sms.spread_seconds:
-        window = sms.spread_seconds if expires_at is None else min(sms.spread_seconds, max(expires_at - send_at, NEVER))
-        send_at += window * share_of(uid)
-    if expires_at is None and terms.expires_after:
-        expires_at = max(send_at, terms.now) + terms.expires_after
+    try:
+        send_at = _spread(sms, uid, sms.send_at or terms.now)
+        expires_at = sms.expires_at
+        if expires_at is None and terms.expires_after:
+            expires_at = max(send_at, terms.now) + terms.expires_after
+    except OverflowError:
+        raise OrderRefused("send_at_invalid", "send_at: it is too near to the end of the calendar.") from None
     return {"send_at": send_at, "expires_at": expires_at}
+
+
+def _spread(sms: Sms, uid: str, send_at: datetime) -> datetime:
+    if not sms.spread_seconds:
+        return send_at
+    left = sms.spread_seconds if sms.expires_at is None else max(sms.expires_at - send_at, NEVER)
+    return send_at + min(sms.spread_seconds, left) * share_of(uid)
 
 
 def share_of(uid: str) -> float:

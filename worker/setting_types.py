@@ -10,7 +10,6 @@ from worker import quiet
 from worker.quiet import QuietHours
 
 MONTH_SECONDS = 30 * 24 * 3600
-PHONE_DIGITS = range(7, 16)  # E.164
 Seconds = Annotated[float, Field(le=MONTH_SECONDS, gt=0)]
 
 
@@ -39,9 +38,19 @@ def _phones(value: object) -> object:
     if not isinstance(phones, list):
         return phones
     digits = [phone.removeprefix("+") for phone in phones]
-    if not all(phone.isascii() and phone.isdecimal() and len(phone) in PHONE_DIGITS for phone in digits):
+    # An empty list would let everybody be sent to, which is the last that whoever sets one wants.
+    if not (digits and all(map(_is_international, digits))):
         raise ValueError("must be international numbers, digits only, separated by commas: 998901234567,998911234567")
     return digits
+
+
+def _is_international(phone: str) -> bool:
+    if not (phone.isascii() and phone.isdecimal()):
+        return False
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(f"+{phone}"))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _hours(value: object) -> object:
@@ -56,7 +65,7 @@ def _prices(value: object) -> object:
         prices = {name.strip(): float(price) for name, _, price in pairs}
     except ValueError:
         prices = {"": 0}
-    if not all(name and price >= 0 for name, price in prices.items()):
+    if len(prices) < len(pairs) or not all(name and price >= 0 for name, price in prices.items()):
         raise ValueError("must be prices of nicknames, separated by commas: SHOP=95,BANK=120.5")
     return prices
 

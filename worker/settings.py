@@ -23,6 +23,7 @@ from worker.setting_types import MONTH_SECONDS, Hours, Ladder, Phones, Prices, R
 PREFIX = "SMS_"
 SECRETS_DIR = "SMS_SECRETS_DIR"  # names the folder itself, so it cannot be one of the settings read from it
 ENV_FILE = ".env"
+NONE_OF_THEM = {"SMS_QUIET_HOURS_OTP": " OTP is posted at any hour."}  # what one may look for, and why it is not there
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 T = TypeVar("T", bound="DatabaseSettings")
@@ -333,7 +334,7 @@ def _refuse_unknown(names: Iterable[str], known: set[str]) -> None:
     for name in names:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = NONE_OF_THEM.get(name.upper()) or (f" Did you mean {near[0]}?" if near else "")
             raise SettingsError(f"{name}: there is no such setting.{hint} All of them are in .env.example.")
 
 

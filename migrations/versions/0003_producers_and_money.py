@@ -29,18 +29,24 @@ NEW_COLUMNS = (
 DAILY = {
     "postgresql": """
 CREATE VIEW v_daily AS
-SELECT (created_at AT TIME ZONE 'UTC')::date AS day, producer, nickname, state,
+WITH timed AS (
+    SELECT (created_at AT TIME ZONE 'UTC')::date AS day, producer, nickname, state, parts, billed_parts,
+           extract(epoch FROM date_trunc('milliseconds', delivered_at) - date_trunc('milliseconds', send_at))::float8
+               AS seconds
+      FROM messages
+)
+SELECT day, producer, nickname, state,
        count(*) AS messages, sum(parts) AS parts, sum(billed_parts) AS billed_parts,
        sum(billed_parts - parts) AS billed_more,
-       percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM delivered_at - send_at)::float8) AS seconds_to_deliver_p50,
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM delivered_at - send_at)::float8) AS seconds_to_deliver_p95
-  FROM messages GROUP BY 1, 2, 3, 4
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) AS seconds_to_deliver_p50,
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY seconds) AS seconds_to_deliver_p95
+  FROM timed GROUP BY day, producer, nickname, state
 """,
     "sqlite": """
 CREATE VIEW v_daily AS
 WITH timed AS (
-    SELECT date(created_at) AS day, producer, nickname, state, parts, billed_parts,
-           round((julianday(delivered_at) - julianday(send_at)) * 86400.0, 3) AS seconds
+    SELECT date(substr(created_at, 1, 19)) AS day, producer, nickname, state, parts, billed_parts,
+           round((julianday(substr(delivered_at, 1, 23)) - julianday(substr(send_at, 1, 23))) * 86400.0, 3) AS seconds
       FROM messages
 ), ranked AS (
     SELECT *, cume_dist() OVER (

@@ -15,6 +15,7 @@ from worker.lanes import PRIORITIES, PRIORITY_SEPARATOR
 OPTIONS: list[Any] = [
     pytest.param({}, "sms.otp", id="plain"),
     pytest.param({"priority": 6}, f"sms.otp{PRIORITY_SEPARATOR}6", id="with a priority"),
+    pytest.param({"headers": {"sms_contract": "1.1"}}, "sms.otp", id="with the contract's version"),
 ]
 OF_EACH_MESSAGE = ("reply_to", "delivery_tag", "origin")
 

@@ -93,6 +93,36 @@ BAD: dict[str, list[str]] = {
     "SMS_GATEWAY_CONNECTIONS": ["0", "257", "1.5"],
     "SMS_BATCH_MAX_MESSAGES": ["0", "101", "all"],
     "SMS_MAX_PARTS": ["0", "256"],
+    "SMS_MAX_PARTS_OTP": ["0", "256", "two", "1.5"],
+    "SMS_MAX_PARTS_NORMAL": ["0"],
+    "SMS_MAX_PARTS_BULK": ["256"],
+    "SMS_FOLD_TEXT": ["maybe", "2"],
+    "SMS_TRANSLITERATE_TEXT": ["latin"],
+    "SMS_PRICE_PER_PART": ["-1", "inf", "nan", "95,5", "95 UZS"],
+    "SMS_PRICE_PER_PART_OF_NICKNAME": [
+        "SHOP",
+        "SHOP=",
+        "=5",
+        "SHOP=-1",
+        "SHOP=nan",
+        "SHOP=inf",
+        "SHOP=95,5",
+        "SHOP=1,SHOP=2",
+    ],
+    "SMS_EXPIRES_AFTER_SECONDS_OTP": ["-1", "inf", "nan", "2592001", "5m"],
+    "SMS_EXPIRES_AFTER_SECONDS_NORMAL": ["-1"],
+    "SMS_EXPIRES_AFTER_SECONDS_BULK": ["1e13"],
+    "SMS_QUIET_HOURS_NORMAL": ["21-9", "21:00", "21:00-25:00", "9pm-9am", "21:00Z-09:00Z", "off"],
+    "SMS_QUIET_HOURS_BULK": ["21:00-21:00", "21:00-09:00-10:00", "-"],
+    "SMS_QUIET_HOURS_TIMEZONE": ["Tashkent", "+05:00"],
+    "SMS_COUNTRIES": ["uz", "UZB", "UZ;KZ", ",", "001", "XX"],
+    "SMS_ALLOWED_RECIPIENTS": ["998 90 123 45 67", "123", "me", "+", "998901234567;998911234567", "9989012345", ","],
+    "SMS_STAGING_RECIPIENTS": ["12345678901234567", "\u0669\u0669\u0668", " , "],
+    "SMS_HOURLY_CAP_PER_PHONE_OTP": ["-1", "1.5", "many", "10000000000"],
+    "SMS_HOURLY_CAP_PER_PHONE_NORMAL": ["-1"],
+    "SMS_HOURLY_CAP_PER_PHONE_BULK": ["-1"],
+    "SMS_DAILY_CAP_PER_PRODUCER": ["-1", "10000000000"],
+    "SMS_DUPLICATE_WINDOW_SECONDS": ["-1", "inf", "nan", "2592001"],
     "SMS_POLL_LADDER_SECONDS": ["5,,10", "0", "5,soon", "-1", "inf", "5,1e13"],
     "SMS_POLL_GIVE_UP_AFTER_HOURS": ["0", "-1", "inf", "1e13"],
     "SMS_POLL_REQUESTS_PER_SECOND": ["-1", "1e-320", "1e9"],
@@ -138,6 +168,9 @@ UNKNOWN = {
     "SMS_BATCH_MAX_MESAGES": "Did you mean SMS_BATCH_MAX_MESSAGES?",
     "sms_gatway_url": "Did you mean SMS_GATEWAY_URL?",
     "SMS_ZZZ": "there is no such setting.",
+    "SMS_QUIET_HOURS_OTP": "OTP is posted at any hour.",
+    "SMS_EXPIRES_AFTER_SECONDS": "Did you mean SMS_EXPIRES_AFTER_SECONDS_OTP?",
+    "SMS_PRICE": "Did you mean SMS_PRICE_PER_PART?",
 }
 
 
@@ -205,6 +238,18 @@ GOOD: list[Any] = [
     pytest.param("SMS_POLL_GIVE_UP_AFTER_HOURS", "8784.0", id="a year of polling"),
     pytest.param("SMS_RETENTION_DAYS", "36500", id="a hundred years"),
     pytest.param("SMS_REDIS_URL", "redis://a:65535/0", id="the last port"),
+    pytest.param("SMS_MAX_PARTS_OTP", "1", id="codes of one part"),
+    pytest.param("SMS_FOLD_TEXT", "True", id="folded texts"),
+    pytest.param("SMS_TRANSLITERATE_TEXT", "False", id="untouched letters"),
+    pytest.param("SMS_PRICE_PER_PART", "95.5", id="a price"),
+    pytest.param("SMS_PRICE_CURRENCY", "so'm", id="a currency"),
+    pytest.param("SMS_EXPIRES_AFTER_SECONDS_OTP", "0.5", id="a short life"),
+    pytest.param("SMS_EXPIRES_AFTER_SECONDS_BULK", "2592000.0", id="the longest life"),
+    pytest.param("SMS_QUIET_HOURS_BULK", "21:00-09:00", id="a quiet night"),
+    pytest.param("SMS_QUIET_HOURS_NORMAL", "12:30-13:15", id="a quiet noon"),
+    pytest.param("SMS_HOURLY_CAP_PER_PHONE_OTP", "5", id="a cap of codes"),
+    pytest.param("SMS_DAILY_CAP_PER_PRODUCER", "1000000000", id="the highest cap"),
+    pytest.param("SMS_DUPLICATE_WINDOW_SECONDS", "600.0", id="ten minutes without repeats"),
     pytest.param("SMS_GATEWAY_URL", "http://185.8.212.184/smsgateway/", id="in clear, as documented"),
 ]
 
@@ -216,6 +261,37 @@ def test_a_good_value_is_taken(name: str, value: str, monkeypatch: pytest.Monkey
     read = getattr(load_settings(), name.removeprefix("SMS_").lower())
 
     assert str(read) == value.rstrip("/")
+
+
+LISTS: dict[str, tuple[str, Any]] = {
+    "SMS_COUNTRIES": (" KZ, UZ ", ("KZ", "UZ")),
+    "SMS_ALLOWED_RECIPIENTS": ("+998901234567, 77012345678,", ("998901234567", "77012345678")),
+    "SMS_STAGING_RECIPIENTS": ("998901234567", ("998901234567",)),
+    "SMS_PRICE_PER_PART_OF_NICKNAME": (
+        " SHOP = 95 , BANK=120.5, A=B=0",
+        {"SHOP": 95, "BANK": 120.5, "A=B": 0},
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [(name, *both) for name, both in LISTS.items()], ids=LISTS)
+def test_a_list_is_written_with_commas(name: str, value: str, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert getattr(load_settings(), name.removeprefix("SMS_").lower()) == expected
+
+
+def test_nothing_new_is_on_unless_it_is_set() -> None:
+    settings = load_settings()
+
+    assert not any((settings.fold_text, settings.transliterate_text, settings.price_per_part))
+    assert not any((settings.allowed_recipients, settings.staging_recipients, settings.price_per_part_of_nickname))
+    assert not any((settings.daily_cap_per_producer, settings.duplicate_window_seconds))
+    for lane in Lane:
+        of_lane = [settings.of_lane(name, lane) for name in ("max_parts", "quiet_hours")]
+        assert of_lane == [None, None]
+        assert settings.of_lane("hourly_cap_per_phone", lane) == settings.of_lane("expires_after_seconds", lane) == 0
+    assert (settings.countries, settings.price_currency) == (("UZ",), "UZS")
 
 
 def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

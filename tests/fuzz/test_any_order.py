@@ -1,5 +1,6 @@
 """Whatever stands on a lane's list, intake never raises, and every order leaves at least one row."""
 
+import base64
 import json
 from typing import Any
 
@@ -9,10 +10,10 @@ from builders import Sessions, a_send, all_of, an_envelope, an_intake, some_term
 from hypothesis import given
 from hypothesis import strategies as some
 
-from models import Message, RefusedIntake
+from models import Block, Message, RefusedIntake
 from models.lifecycle import Lane
 from worker import orders
-from worker.envelope import Envelope, task_id_of, unpack
+from worker.envelope import CANVAS, Envelope, refuse_unsupported, task_id_of, unpack
 from worker.errors import OrderRefused
 
 WORD = some.just("shop") | WORDS | JSON
@@ -23,12 +24,15 @@ OF_AN_SMS = {
     "text": some.just("Your code is 4821") | WORDS | JSON,
     **dict.fromkeys(("nickname", "key", "producer"), WORD),
     **dict.fromkeys(("send_at", "expires_at"), TIME),
+    "spread_seconds": some.integers(0, 600) | some.floats() | JSON,
     "callback": some.sampled_from([{"task": "a.b"}, {"url": "https://a.example/"}]) | JSON,
     "tags": JSON,
     "anything": JSON,
 }
 SMS = some.fixed_dictionaries({}, optional=OF_AN_SMS)
 MESSAGES = some.lists(SMS | JSON, max_size=3) | JSON
+PHONES = some.lists(PHONE, max_size=3) | JSON
+LANES = some.lists(some.sampled_from(["otp", "normal", "bulk"]) | JSON, max_size=3) | JSON
 FIELDS = {
     "sms.send": SMS,
     "sms.send_many": some.fixed_dictionaries({"messages": MESSAGES}, optional=OF_AN_SMS),
@@ -37,6 +41,8 @@ FIELDS = {
     "sms.resolve": some.fixed_dictionaries(
         {"uids": some.lists(WORDS, max_size=3) | JSON, "decision": some.sampled_from(["resend", "drop"]) | JSON}
     ),
+    "sms.block": some.fixed_dictionaries({"phones": PHONES}, optional={"lanes": LANES, "reason": WORD}),
+    "sms.unblock": some.fixed_dictionaries({"phones": PHONES}, optional={"lanes": LANES}),
 }
 TASKS = some.sampled_from([*FIELDS])
 CALLS = some.one_of(  # task, positional arguments, named ones
@@ -44,12 +50,16 @@ CALLS = some.one_of(  # task, positional arguments, named ones
     some.tuples(TASKS | WORDS, some.lists(JSON, max_size=3), some.dictionaries(WORDS, JSON, max_size=3)),
 )
 TASK_IDS = some.uuids().map(str) | WORDS
-HEADERS = some.fixed_dictionaries({}, optional={"eta": TIME, "expires": TIME, "id": WORD, "compression": JSON})
+VERSION = some.sampled_from(["1.1", "1.0", "2.0", 1, 1.1, "1.", "\u0661.1", 10**400]) | JSON
+HEADERS = some.fixed_dictionaries(
+    {}, optional={"eta": TIME, "expires": TIME, "id": WORD, "compression": JSON, "sms_contract": VERSION}
+)
+FOLLOWERS = some.dictionaries(some.sampled_from([*CANVAS]), some.just([{"task": "shop.after"}]) | JSON, max_size=1)
 ENVELOPES = some.builds(
-    lambda call, headers, embed: an_envelope(call[0], *call[1], headers=headers, embed=embed, **call[2]),
+    lambda call, headers, embed: with_embed(an_envelope(call[0], *call[1], headers=headers, **call[2]), embed),
     CALLS,
     HEADERS,
-    some.dictionaries(some.sampled_from(["chain", "chord", "callbacks"]), JSON, max_size=1),
+    FOLLOWERS | JSON,
 )
 LIKE_AN_ENVELOPE = some.fixed_dictionaries(
     {},
@@ -62,12 +72,20 @@ LIKE_AN_ENVELOPE = some.fixed_dictionaries(
 ).map(written)
 DEEP = some.integers(1, 1_100).map(lambda levels: a_send(tags=1).replace(b'"id": "', b'"id": ' + nested(levels), 1))
 RAWS = ENVELOPES | LIKE_AN_ENVELOPE | JSON.map(written) | some.binary(max_size=60) | DEEP
+HEADER_NAMES = json.loads(a_send())["headers"].keys() | {"sms_contract", "compression"}
 SHORTEST = [b"", b"null", b"{}", b"[]", b'"\\ud800"', b"\xff\xfe", b"1e999"]
 
 
 def nested(levels: int) -> bytes:
     """So many lists within each other, and the beginning of a word."""
     return b"[" * levels + b"]" * levels + b', "other": "'
+
+
+def with_embed(raw: bytes, embed: Any) -> bytes:
+    """The same order, with this as the third part of its body."""
+    message = json.loads(raw)
+    args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+    return written(message | {"body": base64.b64encode(written([args, kwargs, embed])).decode()})
 
 
 @given(raw=RAWS)
@@ -85,6 +103,32 @@ def test_an_envelope_that_cannot_be_read_is_refused_and_nothing_worse(raw: bytes
 @given(raw=RAWS)
 def test_the_names_of_a_broken_message_are_words_or_nothing(raw: bytes) -> None:
     assert {type(name) for name in task_id_of(raw)} <= {str, type(None)}
+
+
+@given(version=VERSION, embed=FOLLOWERS | JSON)
+def test_whatever_the_version_and_what_is_to_follow_an_order_is_read_or_refused(version: Any, embed: Any) -> None:
+    envelope = Envelope("sms.send", "my-id", ["998901234567", "Hello"], {}, embed=embed, contract=version)
+    try:
+        refuse_unsupported(envelope)
+        expected = set()
+    except OrderRefused as refused:
+        assert refused.reason in {"contract_unsupported", "canvas_unsupported"}
+        expected = {refused.reason}
+
+    found = list(orders.read(envelope, some_terms()))
+
+    assert expected == {one.reason for one in found if isinstance(one, orders.Refusal)}
+
+
+@given(headers=some.dictionaries(some.sampled_from([*HEADER_NAMES]) | WORDS, VERSION | TIME | WORDS, max_size=4))
+def test_whatever_stands_in_the_headers_an_order_is_read_or_refused(headers: dict[str, Any]) -> None:
+    try:
+        envelope = unpack(a_send(headers=headers))
+    except OrderRefused as refused:
+        assert refused.reason in {"not_protocol_2", "compressed"}
+        return
+
+    assert list(orders.read(envelope, some_terms()))
 
 
 @given(call=CALLS, task_id=TASK_IDS, eta=TIME, expires=TIME)
@@ -105,13 +149,13 @@ def test_every_order_whatever_it_is_leaves_a_row(sessions: Sessions, raw: bytes)
     if taken.unmatched:
         intake.give_up_cancels(taken.unmatched, Lane.NORMAL)
 
-    assert rows(sessions) >= (0 if is_a_decision(raw) else 1)
+    assert rows(sessions) >= (0 if may_store_nothing(raw) else 1)
     assert rows(sessions) >= taken.stored + taken.refused
     assert "not_readable" not in {one.reason for one in all_of(sessions, RefusedIntake)}
 
 
 @fewer(by=4)
-@given(raws=some.lists(RAWS, max_size=4))
+@given(raws=some.lists(RAWS.filter(lambda raw: task_of(raw) != "sms.unblock"), max_size=4))
 def test_orders_taken_twice_are_stored_once(sessions: Sessions, raws: list[bytes]) -> None:
     an_intake(emptied(sessions)).take_raw(raws, Lane.NORMAL)
     before = rows(sessions)
@@ -156,12 +200,16 @@ def test_an_odd_word_in_every_place_of_an_order_costs_no_other(sessions: Session
 
 
 def rows(sessions: Sessions) -> int:
-    return len(all_of(sessions, Message)) + len(all_of(sessions, RefusedIntake))
+    return sum(len(all_of(sessions, table)) for table in (Message, RefusedIntake, Block))
 
 
-def is_a_decision(raw: bytes) -> bool:
-    """Whether it is a proper ``sms.resolve``, which stores nothing."""
+def may_store_nothing(raw: bytes) -> bool:
+    """Whether it is about what may not be there."""
+    return task_of(raw) in ("sms.resolve", "sms.unblock")
+
+
+def task_of(raw: bytes) -> Any:
     try:
-        return bool(json.loads(raw)["headers"]["task"] == "sms.resolve")
+        return json.loads(raw)["headers"]["task"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return False
+        return None

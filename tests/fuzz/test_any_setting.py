@@ -58,7 +58,13 @@ LOGGED_IN = some.builds(
 )
 NUMBERS = some.integers().map(str) | some.floats().map(str) | some.lists(some.floats(), max_size=4).map(str)
 WORDS = (some.sampled_from([*ODD, "hold", "UTC", "../x", "~", "a" * 5_000]) | some.text(some.characters())).filter(fits)
-VALUES = WORDS | NUMBERS | ADDRESSES | LOGGED_IN
+LISTED = some.lists(
+    some.sampled_from(
+        ["UZ", "998901234567", "+", "SHOP", "=", "95.5", "nan", "21:00", "09:00", "24:00", "-", " ", ","]
+    ),
+    max_size=8,
+).map("".join)
+VALUES = WORDS | NUMBERS | ADDRESSES | LOGGED_IN | LISTED
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +94,23 @@ def test_a_setting_is_taken_or_named_in_one_line(name: str, value: str) -> None:
     assert not said or said.startswith(name)
     assert len(said.splitlines()) <= 1
     assert len(said) < 300
+
+
+LISTS = ["SMS_ALLOWED_RECIPIENTS", "SMS_STAGING_RECIPIENTS"]
+
+
+@given(name=some.sampled_from(LISTS), value=VALUES)
+def test_whoever_sets_recipients_has_some_or_no_start(name: str, value: str) -> None:
+    """An empty list would let everybody be sent to."""
+    with pytest.MonkeyPatch.context() as patch:
+        for other, needed in (NEEDED | {name: value}).items():
+            patch.setenv(other, needed)
+        try:
+            settings = load_settings()
+        except SettingsError:
+            return
+
+    assert bool(getattr(settings, name.removeprefix(PREFIX).lower())) == bool(value)
 
 
 @given(name=some.sampled_from(URLS), value=LOGGED_IN | ADDRESSES)

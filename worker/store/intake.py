@@ -33,7 +33,7 @@ def content_of(row: Mapping[str, Any]) -> Content:
 
 def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str]:
     """Insert messages (no uid twice among *rows*) and return the uids that were new."""
-    return set(session.scalars(_insert_new(session, Message, "uid").returning(Message.uid), rows))
+    return set(session.scalars(_insert_new(session, Message, "uid").returning(Message.uid), rows)) if rows else set()
 
 
 def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
@@ -43,6 +43,19 @@ def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
     slices = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
     found = (row for some in slices for row in session.execute(contents.where(Message.uid.in_(some))))
     return {uid: Content(phone, text) for uid, phone, text in found}
+
+
+def was_refused(session: Session, queue: str, refusal: Refusal) -> bool:
+    """Whether this very order is kept as refused already."""
+    kept = select(RefusedIntake.id).where(RefusedIntake.digest == _digest(queue, refusal))
+    return session.execute(kept.limit(1)).first() is not None
+
+
+def uids_refused(session: Session, uids: Iterable[str]) -> set[str]:
+    """Those of *uids* by which anything was ever refused."""
+    wanted, refused = list(uids), select(RefusedIntake.uid)
+    slices = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
+    return {uid for some in slices for uid in session.scalars(refused.where(RefusedIntake.uid.in_(some))) if uid}
 
 
 def insert_refusals(session: Session, refusals: Sequence[tuple[str, Refusal]], *, now: datetime) -> int:
@@ -64,9 +77,7 @@ def _insert_new(session: Session, table: type[Message | RefusedIntake], unique: 
 def _refused(queue: str, refusal: Refusal, now: datetime) -> dict[str, Any]:
     body, encoding = _readable(refusal.body)
     return {
-        "digest": hashlib.sha256(
-            b"\0".join([queue.encode(), (_safe(refusal.uid) or "").encode(), refusal.body])
-        ).hexdigest(),
+        "digest": _digest(queue, refusal),
         "queue": queue,
         "reason": refusal.reason,
         "explanation": refusal.explanation,
@@ -74,6 +85,11 @@ def _refused(queue: str, refusal: Refusal, now: datetime) -> dict[str, Any]:
         "body_encoding": encoding,
         "created_at": now,
     } | {name: _safe(getattr(refusal, name)) for name in ("task", "uid", "producer", "key")}
+
+
+def _digest(queue: str, refusal: Refusal) -> str:
+    names = [queue, _safe(refusal.uid) or "", _safe(refusal.order) or ""]
+    return hashlib.sha256(b"\0".join([*(name.encode() for name in names), refusal.body])).hexdigest()
 
 
 def _readable(body: bytes) -> tuple[str, str]:

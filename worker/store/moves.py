@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, insert, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import coalesce
 
 from models import Callback, Message
 from models.lifecycle import FINAL, TOLD, CallbackState, MessageState, sources_of
@@ -32,7 +33,7 @@ _MOVED = (
     Message.uid,
     Message.key,
     Message.producer,
-    Message.phone,
+    coalesce(Message.ordered_phone, Message.phone),  # as its producer knows it
     Message.parts,
     Message.callback,
     Message.reason,
