@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from models.lifecycle import Lane, MessageState
@@ -137,7 +138,7 @@ def uid_of_part(task_id: str, position: int) -> str:
 
 def _send(envelope: Envelope, terms: Terms) -> Iterator[Order]:
     fields = _bound(envelope, ("phone", "text"))
-    yield New(_row(fields, envelope.task_id, envelope, terms), envelope)
+    yield New(_row(fields, lambda: envelope.task_id, envelope, terms), envelope)
 
 
 def _send_many(envelope: Envelope, terms: Terms) -> Iterator[Order]:
@@ -148,7 +149,7 @@ def _send_many(envelope: Envelope, terms: Terms) -> Iterator[Order]:
             "messages_too_large", f"At most {MANY_BYTES // 1024} KiB in one sms.send_many; send several."
         )
     for position, message in enumerate(messages):
-        yield _part(message, defaults, uid_of_part(envelope.task_id, position), envelope, terms)
+        yield _part(message, defaults, partial(uid_of_part, envelope.task_id, position), envelope, terms)
 
 
 def _bytes_of(messages: list[Any]) -> int:
@@ -156,15 +157,15 @@ def _bytes_of(messages: list[Any]) -> int:
     return len(json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
 
-def _part(message: Any, defaults: Row, uid: str, envelope: Envelope, terms: Terms) -> New | Refusal:
+def _part(message: Any, defaults: Row, uid: Callable[[], str], envelope: Envelope, terms: Terms) -> New | Refusal:
     if not isinstance(message, dict):
         refused = OrderRefused("message_invalid", "Each of messages is an object with at least phone and text.")
-        return refusal(envelope, refused, fields=defaults, uid=uid, body=json.dumps(message).encode())
+        return refusal(envelope, refused, fields=defaults, uid=uid(), body=json.dumps(message).encode())
     fields = {**defaults, **{name: value for name, value in message.items() if value is not None}}
     try:
         return New(_row(fields, uid, envelope, terms), envelope, fields)
     except OrderRefused as refused:
-        return refusal(envelope, refused, fields=fields, uid=uid, body=json.dumps(fields).encode())
+        return refusal(envelope, refused, fields=fields, uid=uid(), body=json.dumps(fields).encode())
 
 
 def _unknown(_envelope: Envelope, _terms: Terms) -> Iterator[Order]:
@@ -214,11 +215,11 @@ def _bound(envelope: Envelope, positional: Sequence[str]) -> Row:
     return _named(envelope, positional)
 
 
-def _row(fields: Row, task_id: str, envelope: Envelope, terms: Terms) -> Row:
+def _row(fields: Row, keyless_uid: Callable[[], str], envelope: Envelope, terms: Terms) -> Row:
     said = {name: value for name, value in fields.items() if value is not None}
     times = {"send_at": envelope.eta, "expires_at": _expires(envelope.expires)}
     sms = checked(Sms, times | said, terms, phone="", text="")
-    uid = uid_of_key(sms.producer, sms.key) if sms.key else _uid(task_id)
+    uid = uid_of_key(sms.producer, sms.key) if sms.key else _uid(keyless_uid())
     return {
         "uid": uid,
         "producer": sms.producer,

@@ -5,12 +5,14 @@ import sys
 
 import pytest
 
-from worker.cli.main import COMMANDS, main
+from worker.cli.main import COMMANDS, NAMES, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_of_the_list_is_there(name: str) -> None:
-    assert callable(getattr(importlib.import_module(f"worker.cli.{name}"), name))
+    module = NAMES.get(name, name)
+
+    assert callable(getattr(importlib.import_module(f"worker.cli.{module}"), module))
 
 
 @pytest.mark.parametrize(

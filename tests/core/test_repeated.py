@@ -11,7 +11,7 @@ from models import Callback, Message, RefusedIntake
 
 PHONE = "998901234567"
 CURLY = "Toʻlov qabul qilindi"
-ONE = {"phone": PHONE, "text": CURLY, "key": "order-1"}
+ONE: dict[str, Any] = {"phone": PHONE, "text": CURLY, "key": "order-1"}
 FORMS = [
     pytest.param(a_send(PHONE, CURLY, key="order-1", callback=TELL), id="alone"),
     pytest.param(a_send(PHONE, CURLY, callback=TELL), id="without a key"),

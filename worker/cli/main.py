@@ -20,7 +20,7 @@ COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with comman
     "pause": "Let nothing be posted until somebody resumes; nothing is lost.",
     "resume": "Post again at once, after you have put right what paused the account.",
     "import": "Order an SMS for each row of a CSV or Excel file; run again after a break, it goes on where it was.",
-    "export": "Write messages to CSV, JSON lines or Excel, filtered, however many they are.",
+    "export": "Write messages to CSV or JSON lines, filtered, however many they are.",
     "parts": "Show how a text is encoded, how many parts it takes, and what makes it dear.",
     "costs": "Show what was sent and billed, in parts and money, by day, producer and nickname.",
     "block": "Put numbers on the do-not-send list; what is queued for them is cancelled.",
@@ -43,6 +43,8 @@ class ImportedWhenCalled(TyperGroup):
 
 
 def _imported(name: str) -> Any:
+    structlog = importlib.import_module("structlog")
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # stdout is the answer's alone
     module = NAMES.get(name, name)
     command = getattr(importlib.import_module(f"worker.cli.{module}"), module)
     if isinstance(command, typer.Typer):
