@@ -63,6 +63,8 @@ class Verdict(StrEnum):
     RESEND = "resend"  #: an unconfirmed message is posted again, and may arrive twice
     DROP = "drop"  #: an unconfirmed message is given up, and may have arrived all the same
     CONFIRM = "confirm"  #: a report of the gateway proves that an unconfirmed message was taken
+    CANCEL = "cancel"  #: a queued message is stopped by a person
+    ASK = "ask"  #: the gateway is asked once more about a message that was given up as unknown
     PAUSE = "pause"  #: nothing is posted until somebody resumes
     RESUME = "resume"  #: posting goes on at once
     RECOVER = "recover"  #: the database came from a backup: the message may have been posted since

@@ -9,6 +9,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import CallbackState, Lane, MessageState, Room
+from worker import quiet
+from worker.quiet import QuietLanes
 from worker.store import figures
 from worker.store.engine import DATABASE_TROUBLE, reading
 
@@ -18,11 +20,18 @@ log = structlog.get_logger()
 class HouseCollector(Collector):
     """Asks the database at each scrape. While it does not answer, ``sms_database_up`` is 0 and all else is absent."""
 
-    def __init__(self, sessions: sessionmaker[Session], login: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        login: str,
+        now: Callable[[], datetime],
+        quiet_lanes: QuietLanes = quiet.NEVER,
+    ) -> None:
         """*login* is the vendor's account whose standing is shown."""
         self._sessions = sessions
         self._login = login
         self._now = now
+        self._quiet = quiet_lanes
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Nothing, so that registering it asks nothing."""
@@ -46,6 +55,7 @@ class HouseCollector(Collector):
         queues = figures.queues(session, now=now)
         unconfirmed = figures.unconfirmed(session)
         waiting = {lane: queue.waiting for lane, queue in queues.items()}
+        quiet_now: dict[str, float] = {lane: self._quiet.cover(lane, now) for lane in Lane}
         ages = {lane: (now - queue.oldest_at).total_seconds() for lane, queue in queues.items() if queue.oldest_at}
         states: dict[str, float] = {
             MessageState.QUEUED: sum(queue.queued for queue in queues.values()),
@@ -55,6 +65,9 @@ class HouseCollector(Collector):
         }
         yield _each("sms_waiting_messages", "Messages that may be posted now and wait.", "lane", Lane, waiting)
         yield _each("sms_waiting_oldest_seconds", "How long the oldest of them has waited.", "lane", Lane, ages)
+        yield _each(
+            "sms_lane_quiet", "Whether it has quiet hours now, so that all of it waits.", "lane", Lane, quiet_now
+        )
         yield _each("sms_open_messages", "Messages in each state that is not final.", "state", states, states)
         yield _each("sms_unconfirmed_messages", "Messages in doubt: sms unconfirmed.", "lane", Lane, unconfirmed)
 

@@ -56,6 +56,16 @@ class Person:
         slices = (found[start : start + AT_ONCE] for start in range(0, len(found), AT_ONCE))
         return sum(self._decide(verdict, some) for some in slices)
 
+    def cancel(self, uids: Sequence[str]) -> set[str]:
+        """Stop those of *uids*, up to a thousand, that are not posted yet, and return them."""
+        with self.sessions.begin() as session:
+            return decisions.cancel_by_person(session, uids, now=self.now(), who=self.who)
+
+    def ask_again(self, uids: Sequence[str]) -> set[str]:
+        """Let the gateway be asked once more about those of *uids*, up to a thousand, that are unknown; return them."""
+        with self.sessions.begin() as session:
+            return decisions.ask_again(session, uids, now=self.now(), who=self.who)
+
     def pause(self, reason: str | None = None) -> bool:
         """Let nothing be posted, by any worker, until somebody resumes; return False if it was so already."""
         with self.sessions.begin() as session:

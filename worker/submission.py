@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
-from worker import trouble
+from worker import quiet, trouble
 from worker.backoff import backoff
 from worker.errors import (
     AccountRefused,
@@ -24,6 +24,8 @@ from worker.errors import (
 )
 from worker.gateway import Acceptance, Gateway
 from worker.pace import Pace
+from worker.quiet import QuietLanes
+from worker.rota import Rota
 from worker.store import accounts, claims, outcomes
 from worker.store.accounts import Gate
 from worker.store.claims import Claimant, Claimed, Linger
@@ -93,7 +95,10 @@ class Submission:
     turn: Callable[[Callable[[], Lane | None]], bool] | None = None
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
     give_up_recording_after: timedelta = timedelta(seconds=30)  #: when the worker is to stop and the database is away
+    recipients: frozenset[str] | None = None  #: the only phones that may be posted to; None: all
+    quiet: QuietLanes = quiet.NEVER
     pace: Pace = field(default_factory=Pace)
+    rota: Rota = field(default_factory=Rota)
     lingering: Lock = field(default_factory=Lock)
 
     def post_next(
@@ -124,10 +129,12 @@ class Submission:
         with reading(self.sessions) as session:
             if not accounts.lets_post(session, self.account_id, now=now):
                 return None
-            return claims.best_due(session, now=now, lanes=lanes)
+            return claims.best_due(session, now=now, lanes=self.quiet.awake(lanes, now))
 
     def _linger(self, until: Linger) -> bool:
         """Wait for a fuller batch, in one thread; the others leave it to that one."""
+        if not until.pause:
+            return True
         if not self.lingering.acquire(blocking=False):
             return False
         try:
@@ -142,14 +149,14 @@ class Submission:
             now = self.now()
             begins_by = now + self.connect_timeout + LEASE_MARGIN
             lease_until = begins_by + self.call_timeout
-            claimant = Claimant(self.account_id, self.worker, now, begins_by, lease_until)
+            claimant = Claimant(self.account_id, self.worker, now, begins_by, lease_until, self.recipients)
             gate = accounts.gate_of(session, self.account_id)
             if gate.is_free:
-                return gate, self._claim_some(session, claimant, lanes)
+                return gate, self._claim_some(session, claimant, self.quiet.awake(lanes, now))
             if gate.held or not accounts.take_probe(session, self.account_id, gate, now=now, until=lease_until):
                 return gate, None
-            probe = claims.claim(session, claimant, limit=1)
-            if probe is None:
+            probe = claims.claim(session, claimant, limit=1, lanes=self.quiet.awake(Lane, now), rota=self.rota)
+            if not isinstance(probe, Claimed):
                 accounts.give_back_probe(session, self.account_id, now=now)
             return gate, probe
 
@@ -159,7 +166,8 @@ class Submission:
 
         # Where there is a limit, waiting for one's turn has filled the batch already.
         chosen = claims.at_once if self.turn else patience
-        claimed = claims.claim(session, claimant, limit=self.batch_max_messages, lanes=lanes, patience=chosen)
+        limit = self.batch_max_messages
+        claimed = claims.claim(session, claimant, limit=limit, lanes=lanes, patience=chosen, rota=self.rota)
         if isinstance(claimed, Claimed):
             self.pace.note(claimed.lane, len(claimed.messages), now=claimant.now)
         return claimed
@@ -193,9 +201,13 @@ class Submission:
         with self.sessions.begin() as session:
             session.connection()  # may wait for its turn; this process may have slept as well
             now = self.now()
+            if self.quiet.cover(claimed.lane, now):
+                raise NeverPosted("quiet hours have begun")
             lease_until = now + self.call_timeout + LEASE_MARGIN
             begun = claims.begin(session, claimed, now=now, lease_until=lease_until)
-        if not begun or self.now() > lease_until - self.call_timeout:
+        in_time = begun and self.now() <= lease_until - self.call_timeout
+        self.rota.note_begin(in_time=in_time)
+        if not in_time:
             raise NeverPosted("the time to begin was over")
         self.on_begun(claimed.batch_id)
 

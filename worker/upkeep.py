@@ -10,6 +10,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
+from worker import quiet
+from worker.quiet import QuietLanes
 from worker.restored import gap_of
 from worker.store import accounts, callbacks, claims, clocks, sweeps
 from worker.store.clocks import Longest
@@ -33,6 +35,7 @@ class Upkeep:
     account_id: int
     watermark: Watermark | None = None  #: None where there is no Redis to keep it
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
+    quiet: QuietLanes = quiet.NEVER
 
     def sweep(self) -> dict[str, int]:
         """Put right what is half done; return how many rows each sweep found. One that fails keeps no other from it."""
@@ -70,7 +73,8 @@ class Upkeep:
         """What nobody may be working on: lost bells are rung again from here."""
         now = self.now()
         with reading(self.sessions) as session:
-            return Waiting(claims.best_due(session, now=now) is not None, callbacks.is_owed(session, now=now))
+            best = claims.best_due(session, now=now, lanes=self.quiet.awake(Lane, now))
+            return Waiting(best is not None, callbacks.is_owed(session, now=now))
 
     def _notice_a_restore(self) -> int:
         """A database that went back in time under running workers: nothing more is posted until a person has looked."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
+from zoneinfo import ZoneInfo
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -26,6 +27,8 @@ from worker.lanes import LaneLists
 from worker.limits import Limit, poll_turn, post_turn
 from worker.order_fields import Caps, Terms
 from worker.polling import Polling
+from worker.quiet import QuietLanes
+from worker.receivers import MOST_AT_ONCE
 from worker.settings import Settings
 from worker.store import circuits
 from worker.store.accounts import account_id_of, let_others_go
@@ -38,7 +41,7 @@ from worker.upkeep import Upkeep
 from worker.watermark import Watermark
 from worker.webhook import Webhook
 
-CALLBACKS_AT_ONCE = 2
+CALLBACKS_AT_ONCE = MOST_AT_ONCE + 1  # whoever else is to be told has always one left
 OTHER_CONNECTIONS = 8  # lanes, bells and sweeps
 REDIS_TIMEOUT_SECONDS = 30
 BELL_TIMEOUT_SECONDS = 2  # a bell is not worth waiting for, and a limit has its stand-in
@@ -132,6 +135,8 @@ class _Outside:
             turn=may_post,
             leaving=self.stopping.is_set,
             give_up_recording_after=timedelta(seconds=self.settings.gateway_read_timeout_seconds),
+            recipients=_recipients(self.settings),
+            quiet=quiet_lanes(self.settings),
         )
 
     def polling(self, may_ask: Callable[[Callable[[], bool]], bool]) -> Polling:
@@ -159,6 +164,7 @@ class _Outside:
             account_id=self._account_id(),
             watermark=watermark,
             leaving=self.stopping.is_set,
+            quiet=quiet_lanes(self.settings),
         )
 
     def _longest(self) -> Longest:
@@ -220,6 +226,17 @@ def terms(settings: Settings, lane: Lane) -> Terms:
             duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
         ),
     )
+
+
+def quiet_lanes(settings: Settings) -> QuietLanes:
+    """The lanes that have quiet hours; OTP never has."""
+    hours = {lane: settings.of_lane("quiet_hours", lane) for lane in Lane}
+    return QuietLanes({lane: set_ for lane, set_ in hours.items() if set_}, ZoneInfo(settings.quiet_hours_timezone))
+
+
+def _recipients(settings: Settings) -> frozenset[str] | None:
+    """The only phones that may be posted to: what is queued may be from before the setting, or of a copied database."""
+    return frozenset(settings.staging_recipients or settings.allowed_recipients) or None
 
 
 def _limits(settings: Settings, redis: Redis | None, stopping: Event) -> tuple[list[Limit], list[Limit]]:

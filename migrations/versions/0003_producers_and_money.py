@@ -86,6 +86,8 @@ UNION ALL
 SELECT 'order refused', uid, queue, created_at, reason, 'mend the producer; the order stands in refused_intakes'
   FROM refused_intakes
 """
+VERDICTS_BEFORE = ("confirm", "drop", "pause", "recover", "resend", "resume")
+VERDICTS = (*VERDICTS_BEFORE, "ask", "cancel")
 REMEDY_BEFORE = "mend the receiver: its producer was not told"
 REMEDY = "mend the receiver, then sms callbacks retry"
 
@@ -108,6 +110,7 @@ def _expand(*, if_not_exists: bool | None) -> None:
         op.add_column(table, sa.Column(name, kind, nullable=True), if_not_exists=if_not_exists)
     _create_blocks()
     _create_tallies()
+    _know_verdicts(VERDICTS)
     for name, (columns, where) in INDEXES.items():
         create_index(name, "messages", columns, where=where)
 
@@ -155,6 +158,32 @@ def _create_tallies() -> None:
     )
 
 
+def _know_verdicts(verdicts: tuple[str, ...]) -> None:
+    known = f"what IN ({', '.join(repr(verdict) for verdict in sorted(verdicts))})"
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE decisions DROP CONSTRAINT IF EXISTS ck_decisions_what_known")
+        op.execute(f"ALTER TABLE decisions ADD CONSTRAINT ck_decisions_what_known CHECK ({known}) NOT VALID")
+        op.execute("ALTER TABLE decisions VALIDATE CONSTRAINT ck_decisions_what_known")
+        return
+    # SQLite changes no constraint: the table is made anew.
+    op.rename_table("decisions", "decisions_before")
+    op.create_table(
+        "decisions",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(known, name=op.f("ck_decisions_what_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
+    )
+    op.execute("INSERT INTO decisions SELECT id, at, who, what, uid, reason FROM decisions_before")
+    op.drop_table("decisions_before")
+    op.create_index("ix_decisions_at", "decisions", ["at"])
+    op.create_index("ix_decisions_uid", "decisions", ["uid"])
+
+
 def _attention(remedy: str) -> None:
     op.execute("DROP VIEW v_attention")
     op.execute(ATTENTION.format(remedy=remedy))
@@ -174,5 +203,7 @@ def downgrade() -> None:
     op.execute("DROP VIEW v_daily")
     op.drop_table("tallies")
     op.drop_table("blocks")
+    op.execute("DELETE FROM decisions WHERE what IN ('ask', 'cancel')")
+    _know_verdicts(VERDICTS_BEFORE)
     for table, name, _ in NEW_COLUMNS:
         op.drop_column(table, name)

@@ -60,6 +60,7 @@ def test_an_empty_house_has_every_figure_and_all_are_zero(sms: Sms) -> None:
     assert {name for name, *_ in shown} == {
         "sms_waiting_messages",
         "sms_waiting_oldest_seconds",
+        "sms_lane_quiet",
         "sms_open_messages",
         "sms_unconfirmed_messages",
         "sms_account_paused",
@@ -149,7 +150,7 @@ def test_while_the_database_is_away_that_is_all_that_is_known() -> None:
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
-        pytest.param(lambda session: figures.queues(session, now=NOON), "ix_messages_claim", id="queues"),
+        pytest.param(lambda session: figures.queues(session, now=NOON), "ix_messages_fair", id="queues"),
         pytest.param(figures.posting, "ix_batches_lease_until", id="posting"),
         pytest.param(figures.posting, "ix_messages_batch_id", id="posting, its messages"),
         pytest.param(figures.submitted, "ix_messages_poll", id="submitted"),

@@ -30,7 +30,6 @@ from worker.errors import BatchRefused, GatewayUnavailable, NicknameRefused, Sub
 from worker.gateway import Acceptance, OutgoingSms, RefusedSms
 from worker.gateway.memory import Answer, MemoryGateway
 from worker.people import Person
-from worker.store.moves import move
 from worker.store.unconfirmed import Chosen
 
 S = MessageState
@@ -250,13 +249,20 @@ def test_unknown_to_delivered_or_failed_by_a_late_report(sessions: Sessions, wor
     assert the_sms(sessions, sms.id).state == state
 
 
-def test_unknown_to_submitted_when_it_is_to_be_asked_for_again(sessions: Sessions) -> None:
+def test_unknown_to_submitted_asked_again_by_a_person(sessions: Sessions) -> None:
     _, clock = unknown_one(sessions)
 
-    with sessions.begin() as session:
-        move(session, S.SUBMITTED, Message.id == the_only_sms(sessions).id, now=clock(), next_poll_at=clock())
+    Person(sessions, "login", "nodira", clock).ask_again([the_only_sms(sessions).uid])
 
     assert (the_only_sms(sessions).state, the_only_sms(sessions).finalized_at) == ("submitted", None)
+
+
+def test_queued_to_cancelled_by_a_person(sessions: Sessions) -> None:
+    take(sessions, a_send())
+
+    Person(sessions, "login", "nodira", Clock()).cancel([the_only_sms(sessions).uid])
+
+    assert (the_only_sms(sessions).state, the_only_sms(sessions).reason) == ("cancelled", "cancelled_by_person")
 
 
 ENDED = {str(state): f"99890111110{place}" for place, state in enumerate(sorted(FINAL))}  #: uid and state → phone

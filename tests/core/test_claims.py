@@ -17,9 +17,12 @@ from models.lifecycle import BatchState, Lane, MessageState
 from worker.store import claims
 from worker.store.accounts import account_id_of
 from worker.store.claims import Claimant, Claimed
+from worker.store.drafts import AHEAD
 
 A_SECOND = timedelta(seconds=1)
 A_MINUTE = timedelta(minutes=1)
+EXPLAIN = "EXPLAIN "
+REALLY = "EXPLAIN (ANALYZE, FORMAT JSON) "
 
 
 def claim(session: Session, *, limit: int = 50, worker: str = "worker@test") -> Claimed | None:
@@ -170,11 +173,41 @@ def test_a_claim_costs_nothing_for_the_messages_of_the_past(sessions: Sessions, 
     with engine.begin() as connection:
         connection.execute(text("ANALYZE"))
 
-    plans = plans_of(engine, lambda: claimed_ids(sessions), of="SELECT messages.id")
+    plans = plans_of(engine, lambda: claimed_ids(sessions), of=("SELECT messages.id", "WITH RECURSIVE"))
 
     assert plans
     for plan in plans:
-        assert "ix_messages_claim" in plan
+        assert "ix_messages_fair" in plan
+        assert not reads_whole(plan, "messages")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("past", [0, 20_000], ids=["of an empty table", "of a table where nothing is queued"])
+def test_a_claim_reads_few_of_many_queued_messages_with_old_statistics(
+    sessions: Sessions, engine: Engine, past: int
+) -> None:
+    many_stored(sessions, past, state=MessageState.EXPIRED)
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE"))
+    stored(sessions, producer="another", nickname="SHOP")
+    many_stored(sessions, 5_000, producer="campaign")
+
+    claimed_ids(sessions)
+    plans = plans_of(engine, lambda: claimed_ids(sessions), of=("SELECT", "WITH RECURSIVE"), explain=REALLY)
+
+    assert plans
+    assert max(rows_read(json.loads(plan)[0][0][0]["Plan"]) for plan in plans) <= 2 * AHEAD
+
+
+def rows_read(node: dict[str, Any]) -> float:
+    """The most rows that any step of a plan has read."""
+    here = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return float(max([here, *(rows_read(inner) for inner in node.get("Plans", []))]))
+
+
+def reads_whole(plan: str, table: str) -> bool:
+    """Whether a table is read from one end to the other."""
+    return any(words in plan for words in (f"SCAN {table}", f"Seq Scan on {table}"))
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -188,7 +221,7 @@ def test_no_plan_is_kept_from_a_time_when_the_table_was_small(sessions: Sessions
         assert connection.execute(text(plans)).one() == (0, True)
 
 
-def plans_of(engine: Engine, act: Callable[[], object], *, of: str) -> list[str]:
+def plans_of(engine: Engine, act: Callable[[], object], *, of: tuple[str, ...], explain: str = EXPLAIN) -> list[str]:
     """How the database runs the statements that *act* sends and that begin with *of*, with their own values."""
     seen: list[tuple[str, Any]] = []
 
@@ -199,7 +232,7 @@ def plans_of(engine: Engine, act: Callable[[], object], *, of: str) -> list[str]
     event.listen(engine, "before_cursor_execute", note)
     act()
     event.remove(engine, "before_cursor_execute", note)
-    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else explain
     with engine.connect() as connection:
         return [
             json.dumps([list(row) for row in connection.exec_driver_sql(explain + sql, values)]) for sql, values in seen

@@ -17,6 +17,8 @@ COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with comman
     "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
     "sandbox": "Run the vendor's gateway re-created as a local server: it answers alike and sends no SMS.",
     "unconfirmed": "List the messages that may or may not have been taken by the gateway; resend or drop them.",
+    "cancel": "Stop messages that are not posted yet.",
+    "ask": "Ask the gateway once more about messages that were given up as unknown.",
     "pause": "Let nothing be posted until somebody resumes; nothing is lost.",
     "resume": "Post again at once, after you have put right what paused the account.",
     "import": "Order an SMS for each row of a CSV or Excel file; run again after a break, it goes on where it was.",

@@ -12,9 +12,10 @@ from worker.cli.db import looking_at
 from worker.cli.given import WrongInput, address
 from worker.clock import utc_now
 from worker.metrics import HouseCollector
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 from worker.store.engine import make_engine, make_sessions
 from worker.store.schema import check_schema
+from worker.wiring import quiet_lanes
 
 DEFAULT_ADDRESS = "127.0.0.1:9178"
 SCRAPES_AT_ONCE = 2
@@ -44,7 +45,7 @@ def metrics(
     with looking_at(settings.database_url) as engine:
         check_schema(engine)
     engine = make_engine(settings.database_url, connections=SCRAPES_AT_ONCE)
-    registry = _registry(make_sessions(engine), settings.gateway_login)
+    registry = _registry(make_sessions(engine), settings)
     if serve:
         _serve(registry, host, port)
     else:
@@ -52,9 +53,9 @@ def metrics(
     engine.dispose()
 
 
-def _registry(sessions: sessionmaker[Session], login: str) -> CollectorRegistry:
+def _registry(sessions: sessionmaker[Session], settings: Settings) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(HouseCollector(sessions, login, utc_now))
+    registry.register(HouseCollector(sessions, settings.gateway_login, utc_now, quiet_lanes(settings)))
     return registry
 
 

@@ -1,19 +1,19 @@
 """Claiming queued messages into a batch that is about to be posted."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
 from models import Batch, Message
 from models.lifecycle import BatchState, Lane, MessageState
 from worker.gateway import OutgoingSms
+from worker.rota import Rota
+from worker.store.drafts import Draft, producers_in_turn
 from worker.store.moves import move
-
-ROUNDS = 5  # how far a claim looks past messages that cannot go with its first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Linger:
-    """Nothing was claimed, because a fuller batch is to be had so soon."""
+    """Nothing was claimed: a fuller batch is to be had so soon or, without a pause, what was looked at had ended."""
 
     pause: timedelta
 
@@ -44,6 +44,7 @@ class Claimant:
     now: datetime
     begins_by: datetime
     lease_until: datetime
+    recipients: frozenset[str] | None = None  #: the only phones that may be posted to; None: all
 
 
 #: lane, messages missing to a full batch, the oldest one's instant → how long to wait for them
@@ -62,19 +63,30 @@ def claim(
     limit: int,
     lanes: Sequence[Lane] = tuple(Lane),
     patience: Patience = at_once,
+    rota: Rota | None = None,
 ) -> Claimed | Linger | None:
     """Put up to *limit* due messages of the best of *lanes* into a new batch; None if nothing is due.
 
-    They share lane and nickname, and no phone stands twice, because nothing in the gateway's answer would tell those
-    two apart. Must be committed before the first byte leaves.
+    The lane's producers share a batch, and head it in turn, as *rota* remembers. Its messages share lane and nickname,
+    and no phone stands twice, because nothing in the gateway's answer would tell those two apart. None is posted once
+    its time is over: the batch begins before that, or never. Must be committed before the first byte leaves.
     """
+    rota = rota or Rota()
     for lane in lanes:
-        chosen, drained = _choose(session, lane, limit, claimant.now)
-        if chosen and drained and (pause := patience(lane, limit - len(chosen), chosen[0].send_at)):
-            return Linger(pause)
+        chosen, drained = _choose(session, claimant, lane, limit, rota)
+        if not chosen and not drained:
+            return Linger(timedelta(0))
         if chosen:
-            return into_batch(session, claimant, lane, chosen)
+            oldest_at = min(one.send_at for one in chosen)
+            pause = patience(lane, limit - len(chosen), oldest_at) if drained else timedelta(0)
+            return Linger(pause) if pause else into_batch(session, _in_time(claimant, chosen), lane, chosen)
     return None
+
+
+def _in_time(claimant: Claimant, chosen: Sequence[Row[Any]]) -> Claimant:
+    """The same, for a batch that begins before the first of its messages expires."""
+    ends = [one.expires_at for one in chosen if one.expires_at]
+    return replace(claimant, begins_by=min([claimant.begins_by, *ends]))
 
 
 def begin(session: Session, claimed: Claimed, *, now: datetime, lease_until: datetime) -> bool:
@@ -98,55 +110,23 @@ def best_due(session: Session, *, now: datetime, lanes: Sequence[Lane] = tuple(L
     return next(waiting, None)
 
 
-def _choose(session: Session, lane: Lane, limit: int, now: datetime) -> tuple[list[Row[Any]], bool]:
+def _choose(
+    session: Session, claimant: Claimant, lane: Lane, limit: int, rota: Rota
+) -> tuple[Sequence[Row[Any]], bool]:
     """The messages of the next batch, and whether they are all that the lane has and fewer than *limit*."""
-    chosen: dict[str, Row[Any]] = {}
-    query = _due(lane, limit, now)
-    for _ in range(ROUNDS):
-        candidates = session.execute(query).all()
-        alive = _expire_others(session, candidates, now)
-        head = next(iter(chosen.values()), None) or next(iter(alive), None)
-        for one in alive:
-            if head and (one.nickname, one.split) == (head.nickname, head.split) and len(chosen) < limit:
-                chosen.setdefault(one.phone, one)
-        if len(candidates) < limit or len(chosen) == limit:
+    turn = producers_in_turn(session, lane, after=rota.head(lane), now=claimant.now)
+    if not turn.producers:
+        return [], True
+    for outlives in [claimant.begins_by, None] if rota.hurries else [None]:
+        draft = Draft(session, lane, limit, claimant.now, claimant.recipients, outlives)
+        drained = draft.fill(turn.producers)
+        head = draft.head.producer if draft.head else turn.producers[-1]
+        if not turn.is_all and not draft.is_full:
+            drained = draft.fill([None])
+        if draft.head:
             break
-        query = _after(_due(lane, limit, now), candidates[-1], head)
-    return list(chosen.values()), len(candidates) < limit
-
-
-def _due(lane: Lane, limit: int, now: datetime) -> Any:
-    return (
-        select(
-            Message.id,
-            Message.phone,
-            Message.text,
-            Message.nickname,
-            Message.split,
-            Message.send_at,
-            Message.expires_at,
-        )
-        .where(Message.state == MessageState.QUEUED, Message.lane == lane, Message.send_at <= now)
-        .order_by(Message.send_at, Message.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)  # SQLite ignores it: there BEGIN IMMEDIATE lets one claim at a time
-    )
-
-
-def _after(query: Any, last: Row[Any], head: Row[Any] | None) -> Any:
-    query = query.where(tuple_(Message.send_at, Message.id) > (last.send_at, last.id))
-    if head is None:
-        return query
-    return query.where(
-        Message.nickname.is_not_distinct_from(head.nickname), Message.split.is_not_distinct_from(head.split)
-    )
-
-
-def _expire_others(session: Session, candidates: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
-    late = [one.id for one in candidates if one.expires_at and one.expires_at <= now]
-    if late:
-        move(session, MessageState.EXPIRED, Message.id.in_(late), now=now)
-    return [one for one in candidates if not one.expires_at or one.expires_at > now]
+    rota.note_head(lane, head)
+    return draft.messages, drained
 
 
 def into_batch(session: Session, claimant: Claimant, lane: Lane, chosen: Sequence[Any]) -> Claimed:

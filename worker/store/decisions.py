@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from models.lifecycle import MessageState, Verdict
 from worker.store.moves import Moved, move
 
 DROPPED = "dropped"
+BY_PERSON = "cancelled_by_person"
 AT_ONCE = 1_000  # no database takes any number of values in one statement
 
 
@@ -21,6 +23,19 @@ def cancel(session: Session, uid: str, *, now: datetime, reason: str) -> tuple[b
     if found is None:
         return False, False
     return True, bool(move(session, MessageState.CANCELLED, Message.id == found, now=now, reason=reason))
+
+
+def cancel_by_person(session: Session, uids: Sequence[str], *, now: datetime, who: str) -> set[str]:
+    """Stop those of *uids* that are queued, and return them."""
+    return _decided(session, Verdict.CANCEL, uids, MessageState.CANCELLED, now=now, who=who, reason=BY_PERSON)
+
+
+def ask_again(session: Session, uids: Sequence[str], *, now: datetime, who: str) -> set[str]:
+    """Let the gateway be asked about those of *uids* that are unknown, and return them.
+
+    Once: what is as old as that becomes unknown again unless the report is final.
+    """
+    return _decided(session, Verdict.ASK, uids, MessageState.SUBMITTED, now=now, who=who, next_poll_at=now)
 
 
 def resend(session: Session, *criteria: ColumnElement[bool], now: datetime, who: str, by: str | None = None) -> int:
@@ -67,6 +82,24 @@ def audit(session: Session, what: Verdict, uids: Mapping[str, str | None], *, no
     rows = [{"at": now, "who": who, "what": what, "uid": uid, "reason": reason} for uid, reason in uids.items()]
     if rows:
         session.execute(insert(Decision), rows)
+
+
+def _decided(
+    session: Session,
+    what: Verdict,
+    uids: Sequence[str],
+    target: MessageState,
+    *,
+    now: datetime,
+    who: str,
+    **values: Any,
+) -> set[str]:
+    source = {Verdict.CANCEL: MessageState.QUEUED, Verdict.ASK: MessageState.UNKNOWN}[what]
+    # By their ids: with a stale idea of how few are in a state, PostgreSQL would look for the uids among all of them.
+    ids = session.scalars(select(Message.id).where(Message.uid.in_(uids))).all()
+    moved = move(session, target, Message.id.in_(ids), now=now, sources=[source], **values)
+    audit(session, what, {one.uid: None for one in moved}, now=now, who=who)
+    return {one.uid for one in moved}
 
 
 def _reasons(session: Session, criteria: tuple[ColumnElement[bool], ...]) -> dict[str, str | None]:

@@ -3,11 +3,14 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
+
+from worker.store.line import Line, Writer
 
 BUSY_TIMEOUT_SECONDS = 30
 POSTGRES_OPTIONS = (
@@ -35,7 +38,7 @@ def make_engine(database_url: str, *, connections: int = 20) -> Engine:
             database_url,
             pool_size=connections,
             hide_parameters=True,  # phones and texts stand in them
-            connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+            connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "factory": partial(Writer, Line())},
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -75,4 +78,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later could not wait for another writer: it would just fail.
     reading = connection.get_execution_options().get("sqlite_reading", False)
+    driver = connection.connection.driver_connection
+    if not reading and isinstance(driver, Writer):
+        driver.stand_in_line()
     connection.exec_driver_sql("BEGIN DEFERRED" if reading else "BEGIN IMMEDIATE")

@@ -26,7 +26,7 @@ class Standing(NamedTuple):
 
 
 def queues(session: Session, *, now: datetime) -> dict[str, Queue]:
-    """By lane. Reads ix_messages_claim, which holds the queued messages alone."""
+    """By lane. Reads ix_messages_fair or ix_messages_claim: either holds the queued messages alone."""
     due = Message.send_at <= now
     columns = (func.count(), func.count().filter(due), func.min(Message.send_at).filter(due))
     queued = select(Message.lane, *columns).where(Message.state == MessageState.QUEUED).group_by(Message.lane)
