@@ -25,6 +25,7 @@ def test_each_query_finds_what_is_there(
     fields = {"producer": "shop", "key": "order-1001"}
     intake.take(Envelope("sms.send", "1", ["998901234567", "Paid"], fields), Lane.NORMAL)
     intake.take(Envelope("sms.send", "2", ["nobody", "Paid"], {}), Lane.NORMAL)
+    intake.take(Envelope("sms.block", "3", [["998907654321"]], {"lanes": ["bulk"]}), Lane.NORMAL)
     with sessions.begin() as session:
         account_id_of(session, "we")
 
@@ -33,6 +34,8 @@ def test_each_query_finds_what_is_there(
     with engine.connect() as connection:
         found = [len(connection.execute(text(statement)).all()) for statement in statements]
 
-    queued, by_phone, by_key, attention, unconfirmed, accounts, circuits, decided, refused, untold = found
+    queued, by_phone, by_key, attention, unconfirmed, accounts, circuits, decided, refused, *others = found
+    daily, blocked, untold = others
     assert (queued, by_phone, by_key, attention, accounts, circuits, refused) == (1, 1, 1, 1, 1, 2, 1)
+    assert (daily, blocked) == (1, 1)
     assert (unconfirmed, decided, untold) == (0, 0, 0)
