@@ -10,7 +10,7 @@ from models.lifecycle import Lane
 
 
 class Block(Base):
-    """One number that gets nothing by one lane, from *at* until it is lifted. Rows are never deleted: they say who did."""
+    """One number that gets nothing by one lane, from *at* until it is lifted. Rows stay: they say who did."""
 
     __tablename__ = "blocks"
 

@@ -51,7 +51,7 @@ class Callbacks:
         if len(owed) == AT_ONCE:
             on_full()
         # Whoever may keep us waiting comes last.
-        waiting = sorted(owed, key=lambda one: self.receivers.in_trouble(receiver_of(one.target)))
+        waiting = sorted(owed, key=lambda one: self.receivers.last_heard(receiver_of(one.target)))
         while waiting := self._put_off_resting(waiting):
             if self.leaving() or self.now() > now + LEASE - LONGEST:
                 self._put_off(waiting, self.now())

@@ -113,8 +113,7 @@ def _unstorable(order: Order) -> Refusal:
     if isinstance(order, Refusal):
         return Refusal(refused.reason, refused.explanation, order.body)
     if isinstance(order, New):
-        uid = order.row["uid"]
-        return orders_of.refusal(order.envelope, refused, fields=order.row, uid=uid, body=_body(order))
+        return _refused(order, refused)
     return orders_of.refusal(order.envelope, refused, fields={})
 
 
@@ -182,14 +181,15 @@ def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refus
 
 
 def _insert(session: Session, new: Sequence[New], terms: Terms) -> tuple[int, list[Refusal]]:
+    admission.let_one_in_at_a_time(session, terms)
     new = _not_refused_before(session, new, terms)
+    kept_out = admission.refusals_of(session, [order.row for order in new], terms)
+    refused = [_refused(one, why) for one, why in zip(new, kept_out, strict=True) if why]
+    admitted = [one for one, why in zip(new, kept_out, strict=True) if not why]
     first: dict[str, New] = {}
-    for order in new:
+    for order in admitted:
         first.setdefault(order.row["uid"], order)
-    kept_out = admission.keep_out(session, [order.row for order in first.values()], terms)
-    refused = [_refused(one, kept_out[one.row["uid"]]) for one in new if one.row["uid"] in kept_out]
-    admitted = [one for one in new if one.row["uid"] not in kept_out]
-    inserted = store.insert_messages(session, [one.row for uid, one in first.items() if uid not in kept_out])
+    inserted = store.insert_messages(session, [one.row for one in first.values()])
     repeated = [one for one in admitted if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
     stored = store.contents_of(session, {one.row["uid"] for one in repeated}) if repeated else {}
     reused = [one for one in repeated if stored[one.row["uid"]] != store.content_of(one.row)]

@@ -1,12 +1,22 @@
 """The tasks of producers, field by field: these models check every order, and docs/schemas is generated from them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from models.lifecycle import Lane
@@ -19,6 +29,8 @@ WORD_CHARACTERS = 255  #: the most in a uid, key, producer or nickname
 MANY_MESSAGES = 1_000
 LONGEST_SPREAD = timedelta(days=30)
 NEVER = timedelta(0)
+# Lists that workers live on: one event among Celery's own keys (unacked…, _kombu.…) ends every worker of the broker.
+OUR_QUEUES = re.compile(r"^(sms\.(otp|normal|bulk|submission|polling|callbacks|upkeep)\Z|sms:|_kombu\.)|unacked|\x06")
 ISO_8601 = "ISO 8601; without an offset it is read in the gateway's time zone."
 
 T = TypeVar("T", bound=BaseModel)
@@ -43,6 +55,7 @@ class Terms:
     nickname: str | None
     max_parts: int
     signs_callbacks: bool
+    plain_callbacks: bool = True  #: whether they may go by plain http
     expires_after: timedelta = NEVER  #: of what names no expires_at, counted from its send_at; none: never
     fold_text: bool = False
     transliterate_text: bool = False
@@ -57,8 +70,13 @@ def _terms(info: ValidationInfo) -> Terms:
     return terms
 
 
+def is_word(value: object) -> TypeGuard[str]:
+    """Whether *value* can be a uid, key, producer or nickname."""
+    return isinstance(value, str) and 0 < len(value) <= WORD_CHARACTERS and is_storable(value)
+
+
 def _words(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > WORD_CHARACTERS or not is_storable(value):
+    if not is_word(value):
         raise PydanticCustomError("invalid", "give a text of 1 to {most} characters", {"most": WORD_CHARACTERS})
     return value
 
@@ -106,12 +124,25 @@ Moment = Annotated[datetime | None, BeforeValidator(_moment, json_schema_input_t
 Seconds = Annotated[timedelta | None, BeforeValidator(_seconds, json_schema_input_type=_Span | None)]
 
 
+def is_of_our_own(queue: str) -> bool:
+    """Whether nobody may be told by *queue*: we may write there, and producers by us must not."""
+    return OUR_QUEUES.search(queue) is not None
+
+
+def _queue(queue: str) -> str:
+    if is_of_our_own(queue):
+        raise PydanticCustomError("invalid", "the queue is one of the SMS workers or of Celery; name one of your own")
+    return queue
+
+
 class CeleryCallback(BaseModel):
     """Tell by sending this Celery task to this queue."""
 
     model_config = ConfigDict(extra="forbid")
     task: Words = Field(description="Its name.", examples=["shop.sms_changed"])
-    queue: Words | None = Field(None, description="Of our broker; celery if not given.", examples=["shop"])
+    queue: Annotated[Words, AfterValidator(_queue)] | None = Field(
+        None, description="Of our broker, but none of ours; celery if not given.", examples=["shop"]
+    )
 
 
 class UrlCallback(BaseModel):
@@ -229,6 +260,8 @@ def callback_of(sms: Sms, terms: Terms) -> dict[str, Any] | None:
     """Whom to tell. Raises `OrderRefused` for an address where nothing could be signed."""
     if isinstance(sms.callback, UrlCallback) and not terms.signs_callbacks:
         raise OrderRefused("callback_invalid", "callback: an address needs SMS_CALLBACK_SECRET set at the worker.")
+    if isinstance(sms.callback, UrlCallback) and sms.callback.url.scheme != "https" and not terms.plain_callbacks:
+        raise OrderRefused("callback_invalid", "callback: only an https address is told what becomes of an SMS.")
     return sms.callback.model_dump(mode="json", exclude_none=True) if sms.callback else None
 
 

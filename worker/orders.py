@@ -14,6 +14,7 @@ from worker.envelope import Envelope, refuse_unsupported
 from worker.errors import OrderRefused
 from worker.operators import operator_of
 from worker.order_fields import (
+    DEFAULT_PRODUCER,
     NEVER,
     WORD_CHARACTERS,
     BlockFields,
@@ -24,6 +25,7 @@ from worker.order_fields import (
     Terms,
     callback_of,
     checked,
+    is_word,
     readable_callback,
     tags_of,
 )
@@ -115,10 +117,18 @@ def refusal(
         body or envelope.raw,
         task=envelope.task,
         order=envelope.task_id,
-        uid=uid or envelope.task_id,
+        uid=_uid_by_key(envelope, fields, uid) or uid or envelope.task_id,
         callback=readable_callback(fields.get("callback")),
         **known,
     )
+
+
+def _uid_by_key(envelope: Envelope, fields: Mapping[str, Any], uid: str | None) -> str | None:
+    """The uid that a message with a key has for ever, also where the order is refused before it is made a message."""
+    key, producer = fields.get("key"), fields.get("producer") or DEFAULT_PRODUCER
+    if (envelope.task == "sms.send" or uid) and is_word(key) and is_word(producer):
+        return uid_of_key(producer, key)
+    return None
 
 
 def uid_of_key(producer: str, key: str) -> str:
@@ -187,6 +197,7 @@ def _resolve(envelope: Envelope, terms: Terms) -> Iterator[Order]:
 
 def _block(envelope: Envelope, terms: Terms) -> Iterator[Order]:
     fields = checked(BlockFields, _bound(envelope, ("phones",)), terms)
+    _uid(envelope.task_id)  # it stands in each row of the list
     lifts = envelope.task == "sms.unblock"
     yield Block(fields.phones, fields.lanes, fields.reason, lifts, envelope)
 

@@ -38,7 +38,7 @@ def _phones(value: object) -> object:
     if not isinstance(phones, list):
         return phones
     digits = [phone.removeprefix("+") for phone in phones]
-    # An empty list would let everybody be sent to, which is the last that whoever sets one wants.
+    # A list of nothing would let everybody be sent to, which is the last that whoever writes a comma wants.
     if not (digits and all(map(_is_international, digits))):
         raise ValueError("must be international numbers, digits only, separated by commas: 998901234567,998911234567")
     return digits

@@ -1,15 +1,12 @@
 """Every setting of the project: one frozen object, checked at start, from environment, ``.env`` and secret files."""
 
-import difflib
 import os
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
@@ -17,13 +14,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.lifecycle import Lane
-from worker.errors import SettingsError
+from worker import setting_errors
+from worker.errors import OrderRefused, SettingsError
+from worker.phone import normalised
+from worker.setting_errors import first_line, read_env_file, refuse_unknown
 from worker.setting_types import MONTH_SECONDS, Hours, Ladder, Phones, Prices, Regions, Seconds
 
-PREFIX = "SMS_"
+PREFIX = setting_errors.PREFIX
 SECRETS_DIR = "SMS_SECRETS_DIR"  # names the folder itself, so it cannot be one of the settings read from it
-ENV_FILE = ".env"
-NONE_OF_THEM = {"SMS_QUIET_HOURS_OTP": " OTP is posted at any hour."}  # what one may look for, and why it is not there
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 T = TypeVar("T", bound="DatabaseSettings")
@@ -115,7 +113,7 @@ class Settings(DatabaseSettings):
         default=False,
         description="Write Uzbek Cyrillic in Latin letters, by the official alphabet; it changes the text.",
     )
-    price_per_part: float = Field(0, ge=0, description="What one part costs, for sums of money; 0 shows none.")
+    price_per_part: float = Field(0, ge=0, le=1e9, description="What one part costs, for sums of money; 0 shows none.")
     price_per_part_of_nickname: Prices = Field(
         {}, description="The same for nicknames that cost otherwise: SHOP=95,BANK=120.5"
     )
@@ -235,6 +233,16 @@ class Settings(DatabaseSettings):
             raise ValueError("SMS_GATEWAY_READ_TIMEOUT_SECONDS must be at most 600")
         return self
 
+    @model_validator(mode="after")
+    def _recipients_can_be_posted_to(self) -> Self:
+        for name in ("allowed_recipients", "staging_recipients"):
+            if not all(_is_accepted(phone, self.countries) for phone in getattr(self, name)):
+                of = ", ".join(self.countries)
+                raise ValueError(
+                    f"{PREFIX}{name.upper()}: must be mobile numbers of SMS_COUNTRIES ({of}), with their code"
+                )
+        return self
+
     @cached_property
     def zone(self) -> ZoneInfo:
         """The gateway's time zone."""
@@ -279,21 +287,21 @@ def a_database_url(url: str) -> str:
     try:
         return DatabaseSettings(database_url=url).database_url
     except ValidationError as error:
-        raise SettingsError(_first_line(error)) from None
+        raise SettingsError(first_line(error)) from None
 
 
 def _load(kind: type[T]) -> T:
-    written = _env_file()
+    written = read_env_file()
     secrets = os.environ.get(SECRETS_DIR) or written.get(SECRETS_DIR) or None
     if secrets and not _is_folder(secrets):
         raise SettingsError(f"{SECRETS_DIR}: there is no folder {secrets!r}. Name the folder of the secret files.")
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {SECRETS_DIR}
-    _refuse_unknown(os.environ, known)
-    _refuse_unknown(written, known)
+    refuse_unknown(os.environ, known)
+    refuse_unknown(written, known)
     try:
-        return kind(_env_file=ENV_FILE, _secrets_dir=secrets)
+        return kind(_env_file=setting_errors.ENV_FILE, _secrets_dir=secrets)
     except ValidationError as error:
-        raise SettingsError(_first_line(error)) from None
+        raise SettingsError(first_line(error)) from None
     except (SourceError, OSError, ValueError) as error:  # a secret file that is no text, or that may not be read
         why = f"a file in it cannot be read ({type(error.__cause__ or error).__name__})"
         raise SettingsError(f"{SECRETS_DIR}: {why}. Each holds one value, in UTF-8.") from None
@@ -306,11 +314,11 @@ def _is_folder(name: str) -> bool:
         return False
 
 
-def _env_file() -> dict[str, str | None]:
+def _is_accepted(phone: str, countries: tuple[str, ...]) -> bool:
     try:
-        return dotenv_values(ENV_FILE)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{ENV_FILE} cannot be read ({type(error).__name__}). It is text in UTF-8.") from None
+        return normalised(f"+{phone}", countries) == phone
+    except OrderRefused:
+        return False
 
 
 def _parts(url: str) -> SplitResult:
@@ -328,21 +336,3 @@ def _verified_tls(url: str) -> str:
     if secure and parse_qs(_parts(url).query).get("ssl_cert_reqs", [""])[-1] not in {"required", "CERT_REQUIRED"}:
         raise ValueError("encrypts but verifies nothing: add ?ssl_cert_reqs=required")
     return url
-
-
-def _refuse_unknown(names: Iterable[str], known: set[str]) -> None:
-    for name in names:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = NONE_OF_THEM.get(name.upper()) or (f" Did you mean {near[0]}?" if near else "")
-            raise SettingsError(f"{name}: there is no such setting.{hint} All of them are in .env.example.")
-
-
-def _first_line(error: ValidationError) -> str:
-    errors = error.errors(include_input=False, include_url=False)
-    missing = [PREFIX + str(one["loc"][0]).upper() for one in errors if one["type"] == "missing"]
-    if missing:
-        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set. .env.example says what they mean."
-    first = errors[0]
-    name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else ""
-    return f"{name}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")

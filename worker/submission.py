@@ -1,7 +1,7 @@
 """Posting: claim a batch, commit, post it once, store what came of it."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -99,7 +99,7 @@ class Submission:
     quiet: QuietLanes = quiet.NEVER
     pace: Pace = field(default_factory=Pace)
     rota: Rota = field(default_factory=Rota)
-    lingering: Lock = field(default_factory=Lock)
+    lingering: Mapping[Lane, Lock] = field(default_factory=lambda: {lane: Lock() for lane in Lane})
 
     def post_next(
         self, *, lanes: Callable[[], Sequence[Lane]] = every_lane, on_full: Callable[[], None] = lambda: None
@@ -132,15 +132,17 @@ class Submission:
             return claims.best_due(session, now=now, lanes=self.quiet.awake(lanes, now))
 
     def _linger(self, until: Linger) -> bool:
-        """Wait for a fuller batch, in one thread; the others leave it to that one."""
+        """Wait for a fuller batch, in one thread of each lane; the lane's others leave it to that one."""
         if not until.pause:
             return True
-        if not self.lingering.acquire(blocking=False):
+        # Not one for all lanes: who waits a second for bulk would keep an OTP that would wait a tenth.
+        lingering = self.lingering[until.lane]
+        if not lingering.acquire(blocking=False):
             return False
         try:
             self.wait(until.pause.total_seconds())
         finally:
-            self.lingering.release()
+            lingering.release()
         return True
 
     def _claim(self, lanes: Sequence[Lane]) -> tuple[Gate, Claimed | Linger | None]:

@@ -17,6 +17,7 @@ from worker import wiring
 from worker.bell import Ringer
 from worker.celery import app, settings
 from worker.errors import CallbackFailed
+from worker.order_fields import is_of_our_own
 from worker.store.callbacks import Owed
 from worker.store.engine import DATABASE_TROUBLE
 from worker.submission import LastLook
@@ -193,6 +194,8 @@ def _publish(task: Any) -> None:
 
 def _tell_task(owed: Owed) -> None:
     target = owed.target
+    if is_of_our_own(target.get("queue") or ""):  # from before such orders were refused
+        raise CallbackFailed("a queue of our own", for_good=True)
     # A queue that we do not consume: named here, because missing ones are not made by mistake.
     queue = Queue(target["queue"]) if target.get("queue") else Queue("celery")
     try:

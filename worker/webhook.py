@@ -30,9 +30,10 @@ EVENT_ID = "X-SMS-Event-Id"
 USER_AGENT = f"getsms-worker/{version('getsms-worker')}"
 MOST_ADDRESSES = 10  # of one name: each that is silent costs the time to connect
 LONGEST_DIGITS = 9  # of seconds: decades
-# Global by name, but any address of the house may stand behind them: NAT64, 6to4, site-local, IPv4 in IPv6.
+# Global by name, but any address of the house may stand behind them: NAT64, 6to4, site-local, IPv4 in IPv6, SIIT.
 INSIDE_OUT = tuple(
-    ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "::/96")
+    ipaddress.ip_network(net)
+    for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "::/96", "::ffff:0:0:0/96")
 )
 LONGEST_SECONDS = 20.0  # for one receiver, however it trickles
 

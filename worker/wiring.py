@@ -214,6 +214,7 @@ def terms(settings: Settings, lane: Lane) -> Terms:
         settings.gateway_nickname,
         settings.of_lane("max_parts", lane) or settings.max_parts,
         signs_callbacks=settings.callback_secret is not None,
+        plain_callbacks=settings.callback_private_addresses,
         expires_after=timedelta(seconds=settings.of_lane("expires_after_seconds", lane)),
         fold_text=settings.fold_text,
         transliterate_text=settings.transliterate_text,

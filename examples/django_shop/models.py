@@ -49,7 +49,7 @@ class SmsEvent(models.Model):
     """What has been told, by its event_id: a repeat changes nothing."""
 
     event_id = models.CharField(max_length=64, primary_key=True)
-    uid = models.CharField(max_length=255)
+    uid = models.CharField(max_length=255, default="")
     state = models.CharField(max_length=20)
     reason = models.CharField(max_length=255, default="")
     at = models.DateTimeField()

@@ -28,7 +28,7 @@ def sms_changed(request: HttpRequest) -> HttpResponse:
 
 def _store(event: dict[str, Any]) -> None:
     at = datetime.fromisoformat(event["at"])
-    told = {"uid": event["uid"], "state": event["state"], "reason": event["reason"] or "", "at": at}
+    told = {"uid": event["uid"] or "", "state": event["state"], "reason": event["reason"] or "", "at": at}
     _, is_new = SmsEvent.objects.get_or_create(event_id=event["event_id"], defaults=told)
     if is_new:
         order = (event["key"] or "").removeprefix("paid-")

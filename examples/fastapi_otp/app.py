@@ -4,6 +4,7 @@ The digits are in the SMS and nowhere else: their row holds an HMAC, `Producer` 
 check's body is a `SecretStr`, and the log names a code by its id.
 """
 
+import ipaddress
 import logging
 import os
 import re
@@ -14,11 +15,10 @@ from typing import Annotated
 
 from celery import Celery
 from fastapi import FastAPI, HTTPException, Request
+from fastapi_otp.codes import Codes, NotValid, TooMany
 from kombu.exceptions import OperationalError
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from sms_producer import Producer, Sms
-
-from fastapi_otp.codes import Codes, NotValid, TooMany
 
 BROKER_TIMES = {"socket_connect_timeout": 5, "socket_timeout": 5}
 
@@ -31,6 +31,17 @@ def _one_spelling(phone: str) -> str:
     if not re.fullmatch(r"(998)?[0-9]{9}", digits):
         raise ValueError("not a number of Uzbekistan")
     return "998" + digits[-9:]
+
+
+def _network(address: str) -> str:
+    """Whom limits are for: of IPv6 everybody has a whole /64, whose addresses never come to an end."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # a socket of this machine has none
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(ipaddress.ip_network((int(found), 64), strict=False))
 
 
 class Asked(BaseModel):
@@ -48,7 +59,7 @@ def create(codes: Codes, sms: Producer, now: Callable[[], datetime] = lambda: da
 
     @app.post("/codes", status_code=202)
     def ask(asked: Asked, request: Request) -> dict[str, str]:
-        address = request.client.host if request.client else ""
+        address = _network(request.client.host) if request.client else ""
         try:
             code = codes.make(asked.phone, address, now())
         except TooMany as too_many:

@@ -35,14 +35,11 @@ class Outgoing(Base):
     lane: Mapped[Lane]
     created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
     sent_at: Mapped[datetime | None]
+    wrong: Mapped[str | None]  #: why it can never be sent; `enqueue` lets none of these in
 
 
-Index(
-    "ix_outbox_unsent",
-    Outgoing.created_at,
-    sqlite_where=Outgoing.sent_at.is_(None),
-    postgresql_where=Outgoing.sent_at.is_(None),
-)
+UNSENT = Outgoing.sent_at.is_(None) & Outgoing.wrong.is_(None)
+Index("ix_outbox_unsent", Outgoing.created_at, sqlite_where=UNSENT, postgresql_where=UNSENT)
 
 
 def open_database() -> Engine:

@@ -30,6 +30,7 @@ def test_rows_have_the_numbers_that_excel_shows(tmp_path: Path) -> None:
         pytest.param(998901234567.0, "998901234567", id="a phone that Excel takes for a number"),
         pytest.param(1500000, "1500000", id="a sum"),
         pytest.param(12.5, "12.5", id="a fraction"),
+        pytest.param(37.050000000000004, "37.05", id="a computed fraction, as Excel shows it"),
         pytest.param(datetime(2026, 11, 30), "30.11.2026", id="a day"),  # noqa: DTZ001
         pytest.param(datetime(2026, 11, 30, 9, 5), "30.11.2026 09:05", id="a moment"),  # noqa: DTZ001
         pytest.param(True, "true", id="a yes"),

@@ -281,3 +281,10 @@ def test_a_bad_number_to_look_for_is_refused_without_being_quoted(sms: Sms) -> N
 
     assert (answer.code, answer.err.count("\n"), "1234" in answer.err) == (2, 1, False)
     assert answer.err.startswith("sms: --phone: not a possible number; allowed are UZ")
+
+
+def test_a_limit_beyond_all_numbers_is_wrong_input(sms: Sms) -> None:
+    answer = sms("blocked", "--limit", "9" * 30)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "--limit" in answer.err

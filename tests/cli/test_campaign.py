@@ -211,6 +211,25 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_ordered(
     assert answer.err == "sms: nowhere/report.csv cannot be written: No such file or directory.\n"
 
 
+@pytest.mark.parametrize(
+    ("meanwhile", "line"),
+    [
+        pytest.param(lambda file: file.unlink(), "cannot be read any more: No such file or directory.", id="gone"),
+        pytest.param(lambda file: file.write_text("phone\n"), "it was written to since", id="another one"),
+    ],
+)
+def test_a_file_that_is_not_what_was_agreed_to_any_more_is_not_ordered(
+    sms: Sms, clients: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, line: str
+) -> None:
+    monkeypatch.setattr("typer.confirm", lambda _: meanwhile(clients) or True)
+
+    answer = sms("import", str(clients), "--template", TEMPLATE)
+
+    assert answer.code == 2
+    assert line in answer.err
+    assert not Path(f"{clients}.report.csv").exists()
+
+
 def test_a_quote_that_is_never_closed_stops_before_anything_is_ordered(
     sms: Sms, sessions: Sessions, tmp_path: Path
 ) -> None:
@@ -300,7 +319,10 @@ def test_an_import_that_was_broken_off_goes_on(sessions: Sessions, tmp_path: Pat
     known = json.loads(out)
     uids = {message.uid for message in all_of(sessions, Message)}
     assert broken_off.returncode == code, words
-    assert ("it goes on where it was" in words) == (number == signal.SIGINT)
+    told = (
+        f"goes on where it was. If you correct the file first, add --campaign {known['campaign']}, or some get it twice"
+    )
+    assert (told in words) == (number == signal.SIGINT)
     assert 0 < before < MANY
     assert (known["already_there"], known["queued"], len(uids)) == (before, MANY - before, MANY)
     assert {row["uid"] for row in the_report(file)} == uids

@@ -102,7 +102,8 @@ def test_they_are_shown_to_whoever_asks(sms: Sms, sessions: Sessions) -> None:
 def test_a_filter_picks_what_it_says(sms: Sms, sessions: Sessions, words: list[str]) -> None:
     with sessions.begin() as session:
         batch = a_batch(session, state=BatchState.ACCEPTED, accepted=1, refused=0)
-    stored(sessions, uid="other", key="springs1x:2")
+    for number, key in enumerate(("springs1x:2", "SPRING_1%:2")):
+        stored(sessions, uid=f"other {number}", key=key)
     known: dict[str, Any] = {"lane": Lane.OTP, "producer": "bank", "key": "spring_1%:2", "phone": PHONE}
     known |= {"nickname": "BANK", "request_id": "777", "batch_id": batch, "created_at": NOON + timedelta(hours=1)}
     stored(sessions, uid="this", state=MessageState.DELIVERED, **known)

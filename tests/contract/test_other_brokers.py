@@ -9,6 +9,8 @@ from celery import Celery, chain, chord, group
 from servers import wait_for
 from system import System
 
+from worker.orders import uid_of_key
+
 # Kombu's, of the broker chosen here: one that needs no server.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
@@ -38,8 +40,9 @@ def test_an_order_that_something_is_to_follow_is_refused_and_nothing_follows_it(
     house.env["SMS_BROKER_URL"] = shop.conf.broker_url
     house.worker("-c", "4")
 
+    an_sms(shop, "998901111111", callback={"task": "shop.told"}, key="order-1").apply_async(link=follows)
     refused = [
-        an_sms(shop, "998901111111", callback={"task": "shop.told"}, key="order-1").apply_async(link=follows).id,
+        uid_of_key("default", "order-1"),
         an_sms(shop, "998901111112").apply_async(link_error=follows).id,
         chain(an_sms(shop, "998901111113"), follows).apply_async().parent.id,
         *uids_of(chord([an_sms(shop, f"99890222222{n}") for n in range(2)], follows).apply_async().parent),

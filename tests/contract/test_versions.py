@@ -13,6 +13,7 @@ from shop import PHONE, TELL, TEXT, Shop
 from taking import TASK_ID, take, the_only_sms, the_refusal
 
 from models import Callback, Message
+from worker.orders import uid_of_key
 
 LAST_RELEASE = Path(__file__).parents[1] / "releases/getsms_worker-0.2.0-py3-none-any.whl"
 
@@ -39,7 +40,7 @@ def test_another_version_is_refused_kept_and_told(sessions: Sessions, version: A
     assert (taken.stored, taken.refused) == (0, 1)
     assert (refused.reason, refused.uid, refused.key, refused.producer) == (
         "contract_unsupported",
-        TASK_ID,
+        uid_of_key("shop", "order-1"),
         "order-1",
         "shop",
     )

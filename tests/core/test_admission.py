@@ -1,7 +1,7 @@
 """What a rule of the house keeps out: the do-not-send list, and all rules together, for several workers at once."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -16,14 +16,22 @@ from builders import (
     a_send,
     all_of,
     an_intake,
+    some_terms,
 )
-from sqlalchemy import Engine, text
+from servers import wait_for
+from sqlalchemy import Engine, insert, text
+from sqlalchemy.orm import Session
 from taking import TELL, take, the_only_sms, the_refusal
 
-from models import Callback, Message, RefusedIntake
+from models import Block, Callback, Message, RefusedIntake
 from models.lifecycle import Lane
+from worker.envelope import unpack
+from worker.errors import OrderRefused
 from worker.intake import Taken
 from worker.order_fields import Caps
+from worker.orders import refusal
+from worker.store.admission import let_one_in_at_a_time
+from worker.store.intake import insert_refusals
 
 HOUR = timedelta(hours=1)
 
@@ -207,3 +215,50 @@ def test_an_order_that_the_database_cannot_hold_counts_for_nothing(engine: Engin
 
     assert outcome(taken) == (3, 1)
     assert sum(tallied(sessions).values()) == 3
+
+
+TakeBeside = Callable[[Callable[[Session], object], bytes], Taken]
+
+
+@pytest.fixture
+def take_beside(engine: Engine, sessions: Sessions) -> TakeBeside:
+    """Takes an order while another worker, which does something first, stores in the lane; and lets that one commit."""
+
+    def beside_another(act: Callable[[Session], object], order: bytes) -> Taken:
+        with ThreadPoolExecutor(1) as beside:
+            with sessions.begin() as session:
+                let_one_in_at_a_time(session, some_terms(caps=TWO_AN_HOUR))
+                act(session)
+                taken = beside.submit(take, sessions, order, caps=TWO_AN_HOUR)
+                wait_for(lambda: waits_for_the_lane(engine))
+            return taken.result()
+
+    return beside_another
+
+
+def waits_for_the_lane(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return connection.execute(text(waiting)).first() is not None
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_waited_for_the_lane_sees_a_block_that_came_meanwhile(sessions: Sessions, take_beside: TakeBeside) -> None:
+    a_block = insert(Block).values(phone=PHONE, lane=Lane.NORMAL, who="tester", at=NOON)
+
+    taken = take_beside(lambda session: session.execute(a_block), a_send(PHONE))
+
+    assert (outcome(taken), reasons(sessions)) == ((0, 1), ["phone_blocked"])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_waited_for_the_lane_does_not_store_what_was_refused_meanwhile(
+    sessions: Sessions, take_beside: TakeBeside
+) -> None:
+    """Who was taken for dead refuses the order; who took over has a later clock, by which there is room."""
+    order = a_send(PHONE)
+    refused = refusal(unpack(order), OrderRefused("phone_capped", "No room."), fields={})
+
+    taken = take_beside(lambda session: insert_refusals(session, [("sms.normal", refused)], now=NOON), order)
+
+    assert (outcome(taken), all_of(sessions, Message)) == ((0, 0), [])

@@ -166,6 +166,13 @@ def test_in_staging_the_number_that_was_ordered_counts_too(sessions: Sessions) -
     assert callback.event["phone"] == PHONE
 
 
+def test_in_staging_a_blocked_number_may_stand_in_for_others(sessions: Sessions) -> None:
+    for_another = stored(sessions, phone=PHONE, ordered_phone=OTHER)
+
+    assert block(sessions, PHONE).cancelled == 0
+    assert the_sms(sessions, for_another).state == "queued"
+
+
 def test_many_messages_are_cancelled_at_once(sessions: Sessions) -> None:
     many_stored(sessions, 1_300, lane=Lane.BULK)
     many_stored(sessions, 700, lane=Lane.BULK, phone=PHONE)
@@ -291,6 +298,14 @@ def test_a_wrong_order_is_refused_and_blocks_nobody(
     assert all_of(sessions, Block) == []
 
 
+@pytest.mark.parametrize("task_id", ["a" * 256, "a\0b", "\ud800"], ids=["endless", "NUL", "half a surrogate pair"])
+def test_a_task_id_that_cannot_stand_in_the_list_is_refused(sessions: Sessions, task_id: str) -> None:
+    ordered(sessions, "sms.block", PHONE, task_id=task_id)
+
+    assert the_refusal(sessions).reason == "task_id_invalid"
+    assert all_of(sessions, Block) == []
+
+
 def test_the_list_is_read_page_by_page_the_last_one_first(sessions: Sessions) -> None:
     for number in range(5):
         block(sessions, a_phone(number), lanes=[Lane.BULK], now=NOON + timedelta(hours=number))
@@ -324,13 +339,13 @@ def test_the_list_is_narrowed_by_what_is_asked(sessions: Sessions, chosen: Chose
 
 
 def test_several_at_the_same_time_block_each_number_once(sessions: Sessions) -> None:
-    phones = [a_phone(number) for number in range(300)]
+    phones = [a_phone(number) for number in range(1_100)]  # in more than one statement
     orders = [phones, phones[::-1], phones[100:], phones[:200:-1]]
 
     with ThreadPoolExecutor(len(orders)) as threads:
         done = list(threads.map(lambda some: block(sessions, *some), orders))
 
-    assert sum(one.added for one in done) == len(standing(sessions)) == 900
+    assert sum(one.added for one in done) == len(standing(sessions)) == 3_300
 
 
 ASKED: list[Any] = [
@@ -346,7 +361,7 @@ ASKED: list[Any] = [
     ),
     pytest.param(
         lambda session, phones: blocks.listed(session, Chosen(phone=phones[0])),
-        {"uq_blocks_standing", "pk_blocks"},
+        {"uq_blocks_standing", "ix_blocks_phone", "pk_blocks"},
         id="where a number stands",
     ),
 ]

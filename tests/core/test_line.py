@@ -1,6 +1,8 @@
 """Writers of one process stand in line for SQLite, in the order in which they came, and none holds it up for ever."""
 
+import signal
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -127,6 +129,23 @@ def test_reading_stands_in_no_line(writers: list[Writer], line: Line) -> None:
 
     assert found == (0,)
     assert not line.enter(longest_seconds=TOO_LONG)
+
+
+def test_a_signal_while_it_waits_holds_up_nobody_behind_it(line: Line) -> None:
+    me = threading.get_ident()
+    line.enter()
+
+    def strike() -> None:
+        wait_for(partial(waits, line, 1))
+        signal.pthread_kill(me, signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(strike)
+        with pytest.raises(KeyboardInterrupt):
+            line.enter()
+    line.leave()
+
+    assert line.enter(longest_seconds=TOO_LONG)
 
 
 def test_whoever_waits_too_long_gives_its_place_up(line: Line) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NOON, Clock, Sessions, a_submission, many_stored, states_of, stored
+from builders import NOON, Clock, Sessions, a_submission, many_stored, post_all, states_of, stored, the_sms
 
 from models.lifecycle import Lane
 from worker.errors import AccountRefused, GatewayError, SubmissionUnconfirmed
@@ -88,6 +88,27 @@ def test_only_one_thread_waits_for_a_fuller_batch(sessions: Sessions) -> None:
     room.post_next()
 
     assert (others, states_of(sessions)[-1]) == ([False], "queued")
+
+
+def test_whoever_waits_for_a_fuller_batch_of_bulk_keeps_no_otp_back(sessions: Sessions) -> None:
+    clock = Clock()
+    otps: list[int] = []
+    room: Submission
+
+    def wait(seconds: float) -> None:
+        clock.sleep(seconds)
+        if not otps:  # it is for bulk; meanwhile another thread finds an OTP, and waits for more of these
+            otps.append(stored(sessions, lane=Lane.OTP, send_at=clock()))
+            post_all(room)
+
+    room = a_submission(sessions, clock=clock, pace=a_busy_pace(Lane.OTP, messages=5_000), wait=wait)
+    many_stored(sessions, 50, lane=Lane.BULK)
+    room.post_next()
+    stored(sessions, lane=Lane.BULK)
+
+    room.post_next()
+
+    assert [the_sms(sessions, otp).state for otp in otps] == ["submitted"]
 
 
 class Turns:

@@ -121,7 +121,7 @@ def test_a_receiver_that_is_back_gets_all_of_it(sessions: Sessions, world: World
     tell_all(room)
 
     assert {one.state for one in of(sessions, DEAD)} == {"told"}
-    assert not room.receivers.in_trouble(DEAD)
+    assert room.receivers.last_heard(DEAD) == 0
 
 
 def test_a_whole_backlog_of_a_receiver_at_rest_is_passed_over_in_one_step(sessions: Sessions, world: World) -> None:
@@ -324,3 +324,34 @@ def test_receivers_that_nobody_calls_any_more_are_forgotten() -> None:
         receivers.failed(f"https://{number}.example", "http 500", now=now, jitter=1, at_least=timedelta(0))
 
     assert len(receivers._troubles) < 10
+
+
+def test_of_whoever_owns_a_million_hosts_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.receivers.MOST_REMEMBERED", 10)
+    receivers = Receivers()
+
+    for number in range(100):
+        now = NOON + number * timedelta(milliseconds=1)
+        receivers.failed(f"https://{number}.example", "http 500", now=now, jitter=1, at_least=timedelta(0))
+
+    assert len(receivers._troubles) <= 20
+    assert receivers.waits_until("https://99.example", now)
+    assert not receivers.waits_until("https://0.example", now)
+
+
+def test_however_many_names_are_silent_one_thread_is_left_for_those_that_answered() -> None:
+    known = Receivers(most=3, patience_seconds=0)
+    known.answered(ALIVE, now=NOON, took=timedelta(seconds=1))
+    entered = [known.enter(f"https://silent{number}.example", NOON) for number in range(5)]
+
+    assert entered == [None, None, None, NOON + LOOK_AGAIN, NOON + LOOK_AGAIN]
+    assert known.enter(ALIVE, NOON) is None
+
+
+def test_one_that_fails_once_is_a_stranger_again() -> None:
+    known = Receivers()
+    known.answered(ALIVE, now=NOON, took=timedelta(seconds=1))
+
+    known.failed(ALIVE, "http 503", now=NOON, jitter=1, at_least=timedelta())
+
+    assert known.last_heard(ALIVE) == 2

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from builders import NOON, Sessions, a_send, all_of, an_envelope
 from sqlalchemy import Engine, text
-from taking import TASK_ID, TELL, take, the_refusal
+from taking import TASK_ID, TELL, take, the_only_sms, the_refusal
 
 from models import Callback, RefusedIntake
+from models.lifecycle import Lane
+from worker.orders import uid_of_key
 
 BAD_ORDERS: dict[str, tuple[str, bytes]] = {
     "no phone": ("phone_missing", an_envelope("sms.send", text="Hello")),
@@ -93,6 +95,31 @@ def test_what_cannot_be_accepted_is_kept_with_its_reason_and_its_body(
     assert body == raw
 
 
+OUR_QUEUES = ["sms.submission", "sms.polling", "sms.callbacks", "sms.upkeep", *(f"sms.{lane}" for lane in Lane)]
+OUR_LISTS = [
+    "sms.otp\x06\x163",
+    "sms:intake:owners",
+    "unacked",
+    "unacked_index",
+    "shop.unacked_index",
+    "_kombu.binding.x",
+]
+
+
+@pytest.mark.parametrize("queue", [*OUR_QUEUES, *OUR_LISTS], ids=ascii)
+def test_nobody_is_told_by_what_workers_live_on(sessions: Sessions, queue: str) -> None:
+    take(sessions, a_send(callback={"task": "sms.submit_batches", "queue": queue}))
+
+    assert (the_refusal(sessions).reason, all_of(sessions, Callback)) == ("callback_invalid", [])
+
+
+@pytest.mark.parametrize("queue", ["celery", "shop", "sms.events", "sms"])
+def test_a_queue_of_the_producer_s_own_may_have_such_a_name(sessions: Sessions, queue: str) -> None:
+    take(sessions, a_send(callback={"task": "sms.tasks.changed", "queue": queue}))
+
+    assert the_only_sms(sessions).callback == {"task": "sms.tasks.changed", "queue": queue}
+
+
 def test_an_address_needs_a_secret_to_sign_with(sessions: Sessions) -> None:
     take(sessions, a_send(callback={"url": "https://shop.example/sms"}), signs_callbacks=False)
 
@@ -114,7 +141,7 @@ def test_the_producer_of_a_refused_order_is_told_at_its_callback(sessions: Sessi
     assert set(owed.event) == {"event_id", "uid", "key", "producer", "state", "reason", "phone", "parts", "at"}
     assert (owed.target, owed.event["uid"], owed.event["key"], owed.event["producer"], owed.event["state"]) == (
         TELL,
-        TASK_ID,
+        uid_of_key("shop", "k"),
         "k",
         "shop",
         "refused",
@@ -172,6 +199,16 @@ def test_messages_that_cannot_be_stored_are_told_to_their_producer_and_stop_nobo
     assert sorted(uids) == sorted(one.event["uid"] for one in all_of(sessions, Callback))
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("complaint", ["22000"], indirect=True)
+@pytest.mark.usefixtures("complaint")
+def test_in_staging_a_message_that_cannot_be_stored_is_told_by_the_number_that_was_ordered(sessions: Sessions) -> None:
+    take(sessions, a_send("998902222222", callback=TELL), staging_recipients=("998901111111",))
+
+    (owed,) = all_of(sessions, Callback)
+    assert (owed.event["reason"], owed.event["phone"]) == ("not_storable", "998902222222")
+
+
 def test_tags_that_are_nested_without_end_are_cut_where_nobody_means_more(sessions: Sessions) -> None:
     deep: Any = "x"
     for _ in range(900):
@@ -189,3 +226,13 @@ def test_an_order_with_an_endless_task_id_does_not_stop_its_lane(sessions: Sessi
 
     assert (taken.stored, taken.refused) == (1, 1)
     assert the_refusal(sessions).reason == "task_id_invalid"
+
+
+@pytest.mark.parametrize(("plain", "refused"), [(True, 0), (False, 1)], ids=["plain http allowed", "https only"])
+def test_a_callback_that_could_never_be_told_is_refused_at_once(sessions: Sessions, plain: bool, refused: int) -> None:
+    order = a_send(callback={"url": "http://shop.example/sms"})
+
+    taken = take(sessions, order, plain_callbacks=plain)
+
+    assert (taken.stored, taken.refused) == (1 - refused, refused)
+    assert [one.reason for one in all_of(sessions, RefusedIntake)] == ["callback_invalid"] * refused

@@ -10,6 +10,7 @@ from taking import TELL, take, the_only_sms
 from models import Callback, Message, RefusedIntake
 
 PHONE = "998901234567"
+OTHER = "998917654321"
 CURLY = "Toʻlov qabul qilindi"
 ONE: dict[str, Any] = {"phone": PHONE, "text": CURLY, "key": "order-1"}
 FORMS = [
@@ -84,3 +85,15 @@ def test_none_in_a_message_of_many_counts_as_not_given(sessions: Sessions) -> No
 
     sms = the_only_sms(sessions)
     assert (sms.text, sms.nickname, sms.key) == ("Hello", "SHOP", None)
+
+
+@pytest.mark.parametrize("form", ["in one list", "one after the other"])
+def test_a_key_that_is_kept_out_with_one_number_is_let_in_with_another(sessions: Sessions, form: str) -> None:
+    take(sessions, an_envelope("sms.block", [PHONE]))
+    orders = [a_send(phone, CURLY, key="order-1") for phone in (PHONE, OTHER, "998933333333")]
+
+    for some in [orders] if form == "in one list" else [[one] for one in orders]:
+        take(sessions, *some)
+
+    assert the_only_sms(sessions).phone == OTHER
+    assert [one.reason for one in all_of(sessions, RefusedIntake)] == ["phone_blocked", "key_reused"]

@@ -204,6 +204,7 @@ INSIDE: list[Any] = [
     pytest.param("https://[2002:a00:1::1]/", "private address", id="private behind 6to4"),
     pytest.param("https://[fec0::1]/", "private address", id="site-local"),
     pytest.param("https://[::7f00:1]/", "private address", id="loopback as IPv4 in IPv6"),
+    pytest.param("https://[::ffff:0:7f00:1]/", "private address", id="loopback translated to IPv6"),
     pytest.param("https://224.0.0.1/", "private address", id="everybody"),
     pytest.param("http://8.8.8.8/", "only https", id="in clear"),
     pytest.param("https://nobody.invalid/", "host not found", id="no such host"),

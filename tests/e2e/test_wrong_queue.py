@@ -8,6 +8,7 @@ import pytest
 import redis
 from builders import an_envelope
 from servers import wait_for
+from sqlalchemy import text
 from system import System
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -76,3 +77,20 @@ def test_a_running_worker_cannot_be_told_to_consume_a_lane_the_lossy_way(house: 
     asked = house.producer.control.inspect(timeout=5).active_queues() or {}
     assert "sms.otp" not in {queue["name"] for queues in asked.values() for queue in queues}
     assert goes_on(house)
+
+
+def test_an_event_for_celery_s_own_keys_from_before_it_was_refused_ends_no_worker(house: System) -> None:
+    house.beat()
+    worker = house.worker()
+    house.send("998901234567", callback={"task": "shop.sms_changed", "queue": "shop"})
+    wait_for(lambda: house.rows("SELECT count(*) FROM callbacks WHERE state = 'told'") == [(2,)])
+
+    with house.engine.begin() as connection:
+        owed = "UPDATE callbacks SET target = :to, state = 'owed', next_try_at = created_at, finished_at = NULL"
+        connection.execute(text(owed), {"to": json.dumps({"task": "x", "queue": "unacked_index"})})
+
+    wait_for(lambda: house.rows("SELECT count(*) FROM callbacks WHERE state = 'failed'") == [(2,)])
+    assert house.rows("SELECT DISTINCT reason FROM callbacks") == [("a queue of our own",)]
+    house.send("998911234567")
+    house.wait_for_states(delivered=2)
+    assert b"Unrecoverable" not in worker.log.read_bytes()

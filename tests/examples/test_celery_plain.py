@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+import redis
 from programs import EXAMPLES, Programs
 from servers import wait_for
 from sms_producer import uid_of_key
@@ -31,3 +33,9 @@ def test_an_sms_is_ordered_and_its_shop_is_told(
     assert "998901234567" not in programs.log("told")
     assert "Permission" not in programs.log("told")
     wait_for(lambda: house.rows("SELECT count(*) FROM callbacks WHERE state = 'told'")[0][0] == 2)
+
+
+@pytest.mark.parametrize("key", ["sms:bell:submission", "sms:intake:owners", "unacked_index", "celery"])
+def test_a_producer_may_not_write_among_what_workers_live_on(broker_url: str, key: str) -> None:
+    with redis.Redis.from_url(broker_url) as server, pytest.raises(redis.exceptions.NoPermissionError):
+        server.lpush(key, "x")

@@ -108,7 +108,7 @@ def test_what_is_told_again_or_late_changes_nothing(shop: Shop) -> None:
 def test_an_event_of_no_order_is_kept_and_not_told_for_a_day(shop: Shop, key: str | None) -> None:
     shop.serve()
 
-    assert shop.told(an_event(key=key, state="refused", reason="phone_invalid")) == 204
+    assert shop.told(an_event(key=key, uid=None, state="refused", reason="phone_invalid")) == 204
 
     assert shop.rows("SELECT state, reason FROM django_shop_smsevent") == [("refused", "phone_invalid")]
 

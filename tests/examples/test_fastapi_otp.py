@@ -167,6 +167,20 @@ def test_three_codes_an_hour(login: Login, same: str) -> None:
     assert ask(4).status_code == HTTPStatus.ACCEPTED
 
 
+@pytest.mark.parametrize(
+    ("addresses", "last"),
+    [
+        pytest.param("2001:db8:1:2::{}", MANY, id="of one network of IPv6"),
+        pytest.param("2001:db8:1:{}::1", HTTPStatus.ACCEPTED, id="of several networks"),
+        pytest.param("::ffff:192.0.2.{}", HTTPStatus.ACCEPTED, id="of IPv4 in the clothes of IPv6"),
+    ],
+)
+def test_whoever_has_endless_addresses_gets_no_more_codes_by_them(login: Login, addresses: str, last: int) -> None:
+    asked = [login.ask(f"99890123450{n}", address=addresses.format(n)).status_code for n in range(1, 5)]
+
+    assert asked == [HTTPStatus.ACCEPTED] * 3 + [last]
+
+
 def test_one_phone_is_one_phone_however_it_is_written(login: Login) -> None:
     written = ("+998 (90) 123-45-67", "90 123 45 67", PHONE)
 

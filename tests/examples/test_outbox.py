@@ -23,19 +23,22 @@ class Outbox:
     def __init__(self, programs: Programs, folder: Path, broker_url: str) -> None:
         self._programs = programs
         self._file = folder / "outbox.db"
-        patient = f"sqlite:///{self._file}?timeout=60"
-        self._env = {"BROKER_URL": broker_url, "DATABASE_URL": patient}
+        self._env = {"BROKER_URL": broker_url, "DATABASE_URL": self._database(60)}
 
     def buy(self, phone: str) -> None:
         self._programs.run("python -m outbox.shop", phone, **self._env)
 
-    def relay(self, name: str) -> Any:
-        return self._programs.start(name, "python -m outbox.relay", **self._env)
+    def relay(self, name: str, *, patience_seconds: float = 60) -> Any:
+        env = self._env | {"DATABASE_URL": self._database(patience_seconds)}
+        return self._programs.start(name, "python -m outbox.relay", **env)
 
     def unsent(self) -> int:
         with closing(sqlite3.connect(self._file)) as db:
             found: int = db.execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()[0]
             return found
+
+    def _database(self, patience_seconds: float) -> str:
+        return f"sqlite:///{self._file}?timeout={patience_seconds}"
 
     @contextmanager
     def closed_for_writers(self) -> Iterator[None]:
@@ -99,3 +102,30 @@ def test_a_wrong_sms_fails_with_its_purchase_and_not_in_the_relay(programs: Prog
 
     with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
         assert db.execute("SELECT count(*) FROM purchases").fetchone() == (0,)
+
+
+def test_a_row_that_somebody_else_wrote_wrongly_stops_nobody(outbox: Outbox, house: System, tmp_path: Path) -> None:
+    outbox.buy(PHONE)
+    outbox.buy(ANOTHER)
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
+        db.execute("UPDATE outbox SET text = ' ' WHERE phone = ?", (PHONE,))
+
+    outbox.relay("relay")
+
+    wait_for(lambda: outbox.unsent() == 1)
+    with redis.Redis.from_url(house.env["SMS_REDIS_URL"]) as broker:
+        assert broker.llen("sms.normal") == 1
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
+        wrong = "SELECT phone, wrong LIKE 'text: give words%' FROM outbox WHERE wrong IS NOT NULL"
+        assert db.execute(wrong).fetchall() == [(PHONE, 1)]
+
+
+def test_a_relay_outlives_a_database_that_is_closed_for_a_while(outbox: Outbox, programs: Programs) -> None:
+    outbox.buy(PHONE)
+
+    with outbox.closed_for_writers():
+        relay = outbox.relay("relay", patience_seconds=0.1)
+        wait_for(lambda: "The database does not answer" in programs.log("relay"))
+
+    assert relay.poll() is None
+    wait_for(lambda: outbox.unsent() == 0)

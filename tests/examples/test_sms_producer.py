@@ -302,6 +302,13 @@ def test_the_workers_signature_is_believed_and_no_other() -> None:
     assert not is_ours("secret", "", body, now=lambda: at)
 
 
+@pytest.mark.parametrize(
+    "t", [pytest.param("9" * digits, id=f"{digits} digits") for digits in (400, 5_000)] + ["soon", "²", ""]
+)
+def test_a_forged_time_is_no_error_but_a_no(t: str) -> None:
+    assert not is_ours("secret", f"t={t},v1={'0' * 64}", b"{}")
+
+
 def test_it_is_one_file_for_python_3_9_that_needs_nothing_else() -> None:
     source = Path(sms_producer.__file__).read_text(encoding="utf-8")
 

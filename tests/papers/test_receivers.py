@@ -111,10 +111,12 @@ def test_what_is_not_ours_or_old_is_refused(receiver: Receiver) -> None:
     with pytest.raises(CallbackFailed, match="http 403"):
         tell(receiver, age=timedelta(minutes=6))
     forged = {"X-SMS-Signature": signature(SECRET, b"{}", int(time.time()))}
-    answers = [requests.post(receiver.url, data=b"[]", headers=headers, timeout=10) for headers in (forged, {})]
+    endless = {"X-SMS-Signature": f"t={'9' * 5_000},v1=0"}
+    heard: tuple[dict[str, str], ...] = (forged, {}, endless)
+    answers = [requests.post(receiver.url, data=b"[]", headers=headers, timeout=10) for headers in heard]
     tell(receiver, age=timedelta(minutes=4))
 
-    assert [answer.status_code for answer in answers] == [403, 403]
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert receiver.ids() == ["e-1"]
     assert receiver.taken() == 1
 

@@ -65,7 +65,9 @@ class CsvFile:
                 return
             except csv.Error as error:
                 if str(error).startswith(NEVER_CLOSED):
-                    raise UnreadableFile(f'Line {line}: a quote (") opens there and is never closed.') from None
+                    raise UnreadableFile(
+                        f'Line {line}: a quote (") opens there and is never closed, or a cell is far too long.'
+                    ) from None
                 yield line, 'A quote (") in the middle of a cell: put the cell into quotes, and each in it twice.'
                 continue
             if any(cell.strip() for cell in cells):

@@ -21,8 +21,12 @@ class Source:
     changed: tuple[int, int]  #: its size, and when it was written last
 
     def refuse_if_changed(self) -> None:
-        """Raise `UnreadableFile` if somebody wrote to it since."""
-        if _changed(self.file) != self.changed:
+        """Raise `UnreadableFile` if somebody wrote to it since, or took it away."""
+        try:
+            is_changed = _changed(self.file) != self.changed
+        except OSError as error:
+            raise UnreadableFile(f"{self.file} cannot be read any more: {error.strerror or error}.") from None
+        if is_changed:
             raise UnreadableFile(f"{self.file}: it was written to since it was looked at. Run the command again.")
 
 

@@ -48,14 +48,14 @@ def _sheet(file: Path, name: str | None) -> CalamineSheet:
 def _written(value: object) -> str:
     """A cell as a person would write it into an SMS: whole numbers without a fraction, days as in 30.11.2026.
 
-    >>> _written(998901234567.0), _written(12.5), _written(date(2026, 11, 30)), _written(True)
-    ('998901234567', '12.5', '30.11.2026', 'true')
+    >>> _written(998901234567.0), _written(0.1 + 0.2), _written(date(2026, 11, 30)), _written(True)
+    ('998901234567', '0.3', '30.11.2026', 'true')
     """
     match value:
         case bool():
             return str(value).lower()
         case float():
-            return str(int(value)) if value.is_integer() else repr(value)
+            return str(int(value)) if value.is_integer() else f"{value:.15g}"  # as many digits as Excel shows
         case datetime():
             return value.strftime("%d.%m.%Y %H:%M")
         case date():

@@ -1,24 +1,67 @@
 """Files for people and their spreadsheets: whole or not there, and nobody else's to read."""
 
 import csv
+import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO
+
+from sqlalchemy.engine import make_url
 
 from worker.campaigns.outcome import Outcome
 from worker.errors import SmsError
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _written_phone = re.compile(r"\+[0-9 ().-]+").fullmatch
+BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")  # what SQLite writes next to a database's file
+LONGEST_LINE = 1 << 20  # bytes
 REPORT_COLUMNS = ("line", "phone", "uid", "key", "outcome", "reason", "explanation", "parts", "state")
 
 
 class Unwritable(SmsError):
     """A file could not be written; the message is the one line that says which, and why."""
+
+
+def refuse_to_replace(file: Path, option: str, *, columns: Iterable[Sequence[str]], database_url: str) -> None:
+    """Raise `Unwritable` if *file*, which *option* names, has no folder, or is there and nothing that may be replaced.
+
+    That are empty files, and earlier ones of ours: their first line has one of these *columns*, as CSV or as JSON.
+    """
+    if not file.parent.is_dir():
+        raise Unwritable(f"{option} {file} cannot be written: there is no folder {file.parent}. Make it first.")
+    if file.resolve() in _of_the_database(database_url):
+        raise Unwritable(f"{option} {file} is the database: give another file. Nothing was changed.")
+    try:
+        is_in_the_way = file.is_file() and not _is_ours(file, {tuple(one) for one in columns})
+    except OSError as error:
+        raise Unwritable(f"{option} {file} cannot be replaced: {error.strerror or error}.") from None
+    if is_in_the_way:
+        raise Unwritable(f"{option} {file} is there, and no earlier one of ours: give another name, or remove it first.")
+    if file.is_dir():
+        raise Unwritable(f"{option} {file} cannot be written: it is a folder. Name a file in it.")
+
+
+def _of_the_database(url: str) -> set[Path]:
+    made = make_url(url)
+    if made.get_backend_name() != "sqlite" or not made.database:
+        return set()
+    file = Path(made.database.removeprefix("file:").partition("?")[0]).resolve()
+    return {file.with_name(file.name + end) for end in BESIDE_SQLITE}
+
+
+def _is_ours(file: Path, columns: set[tuple[str, ...]]) -> bool:
+    with file.open("rb") as opened:
+        first = opened.readline(LONGEST_LINE)
+    try:
+        line = first.decode().strip()
+        known = json.loads(line) if line.startswith("{") else line.split(",")
+    except (ValueError, RecursionError):
+        return False
+    return not first or tuple(known) in columns
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from worker.cli.chosen import OfLane
+from worker.cli.chosen import LARGEST_ID, OfLane
 from worker.cli.given import WrongInput, moment
 from worker.cli.person import a_person
 from worker.cli.shown import masked, visible
@@ -34,7 +34,8 @@ def blocked(
     ] = None,
     lifted_too: Annotated[bool, typer.Option("--all", help="Those that were lifted, too.")] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all).")
+        int | None,
+        typer.Option(min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all)."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show whole phones.")] = False,

@@ -45,7 +45,8 @@ Since = Annotated[
     typer.Option(help="Only what came to be owed at this ISO time or later; without an offset, in the gateway's zone."),
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all).")
+    int | None,
+    typer.Option(min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all)."),
 ]
 ForPrograms = Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole phones, and whole addresses.")]

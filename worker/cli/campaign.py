@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from json import dumps
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -24,11 +25,12 @@ from worker.campaigns.outcome import Became, Outcome
 from worker.campaigns.rows import column
 from worker.campaigns.source import Source, open_source
 from worker.campaigns.template import Fill
-from worker.campaigns.written import reported, whole
+from worker.campaigns.written import REPORT_COLUMNS, refuse_to_replace, reported, whole
 from worker.cli.campaign_shown import looked_at, ordered
 from worker.cli.given import WrongInput, moment, words
 from worker.cli.person import Who, a_person
 from worker.cli.progress import watched
+from worker.cli.shown import visible
 from worker.clock import utc_now
 from worker.order_fields import LONGEST_SPREAD, WORD_CHARACTERS, Terms
 from worker.people import Person
@@ -78,7 +80,7 @@ class Planned(NamedTuple):
     @property
     def report_file(self) -> Path:
         """Where to say what became of each row."""
-        return self.report or self.source.file.with_name(f"{self.source.file.name}.report.csv")
+        return self.report or _beside(self.source.file)
 
     @property
     def price(self) -> Price:
@@ -130,6 +132,8 @@ def campaign(
     First it reads the whole file and says what it would order, what that costs and what is wrong; then it asks.
     """
     settings = load_settings()
+    if report or not dry_run:
+        _refuse_report(report or _beside(file), file, settings)
     source = open_source(file, encoding=encoding, delimiter=delimiter, sheet=sheet)
     made = Campaign(
         name=_name(name, source),
@@ -143,15 +147,23 @@ def campaign(
         once=once,
         defaults=_defaults(settings.zone, nickname, send_at, expires_at, spread),
     )
-    with a_person(who) as person, _going_on_after_a_break():
+    with a_person(who) as person, _going_on_after_a_break(made.name):
         _run(Planned(made, source, settings, person, report, json), yes=yes, dry_run=dry_run)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.report.csv")
+
+
+def _refuse_report(report: Path, file: Path, settings: Settings) -> None:
+    if report.resolve() == file.resolve() or (report.exists() and file.exists() and report.samefile(file)):
+        raise WrongInput("--report is the file itself: give another one.")
+    refuse_to_replace(report, "--report", columns=[REPORT_COLUMNS], database_url=settings.database_url)
 
 
 def _run(planned: Planned, *, yes: bool, dry_run: bool) -> None:
     if planned.json and not (yes or dry_run):
         raise WrongInput("--json cannot ask: add --yes, or --dry-run.")
-    if planned.report_file.resolve() == planned.source.file.resolve():
-        raise WrongInput("--report is the file itself: give another one.")
     warned = warning(planned.report_file, planned.campaign)
     if warned:
         typer.echo(f"WARNING: {warned}", err=True)
@@ -186,11 +198,14 @@ def _carry_out(planned: Planned, before: Findings, *, yes: bool) -> None:
 
 
 @contextmanager
-def _going_on_after_a_break() -> Iterator[None]:
+def _going_on_after_a_break(name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("\nBroken off. Run the same command again: it goes on where it was.", err=True)
+        again = "Run the same command again: it goes on where it was."
+        # There is no report of this run, by which another file would be found out to be the same campaign's.
+        corrected = f"If you correct the file first, add --campaign {quote(visible(name))}, or some get it twice."
+        typer.echo(f"\nBroken off. {again} {corrected}", err=True)
         raise typer.Exit(130) from None
 
 

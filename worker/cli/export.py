@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from models.lifecycle import MessageState
-from worker.campaigns.written import Unwritable, csv_writer, harmless, whole
-from worker.cli.chosen import BatchId, OfLane, Producer
+from worker.campaigns.written import Unwritable, csv_writer, harmless, refuse_to_replace, whole
+from worker.cli.chosen import LARGEST_ID, BatchId, OfLane, Producer
 from worker.cli.given import WrongInput, moment, words
 from worker.cli.person import a_person
 from worker.cli.shown import masked
@@ -50,7 +50,7 @@ Since = Annotated[
     str | None, typer.Option(help="Only ordered at this ISO time or later; without an offset, in SMS_GATEWAY_TIMEZONE.")
 ]
 Until = Annotated[str | None, typer.Option(help="Only ordered before this ISO time; see --since.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=LARGEST_ID, help="At most so many, the oldest first.")]
 AsFormat = Annotated[Format, typer.Option("--format", help="csv or jsonl: one JSON object on each line.")]
 ForPrograms = Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")]
 Output = Annotated[Path | None, typer.Option(help="The file to write; standard output if not given.")]
@@ -88,6 +88,9 @@ def export(
         request_id=words(request_id, "--request-id"),
         **_times(settings.zone, since, until),
     )
+    if output is not None:
+        ours = (COLUMNS, (*COLUMNS, *REVEALED))
+        refuse_to_replace(output, "--output", columns=ours, database_url=settings.database_url)
     with a_person() as person, _opened(output) as out:
         columns = (*COLUMNS, *(REVEALED if reveal else ()))
         rows = _shown(exported(person.sessions, wanted, columns), columns, reveal=reveal)

@@ -19,6 +19,7 @@ from worker.rewriting import FOLDS, rewritten
 from worker.text import Measure, dear, measure
 
 STDIN = "-"
+HIGHEST_PRICE = 1e9
 FOR_PEOPLE = 12  # characters; a Cyrillic text has some thirty
 WAYS = {
     "folded": {"fold": True, "transliterate": False},
@@ -71,7 +72,7 @@ def parts(
 
     Exit code 0: shown. 2: wrong input.
     """
-    if not isfinite(price):
+    if not isfinite(price) or price > HIGHEST_PRICE:
         raise WrongInput(f"--price {price} is no price: give a number such as 95.5.")
     words = _words(text, file)
     ways = {way: rewritten(words, **settings) for way, settings in WAYS.items()}

@@ -10,7 +10,20 @@ from typing import Annotated, NamedTuple
 import typer
 
 from models.lifecycle import Lane, Verdict
-from worker.cli.chosen import BatchId, Filters, OfLane, Producer, Reason, Since, Uids, Until, choose, hints, settled_of
+from worker.cli.chosen import (
+    LARGEST_ID,
+    BatchId,
+    Filters,
+    OfLane,
+    Producer,
+    Reason,
+    Since,
+    Uids,
+    Until,
+    choose,
+    hints,
+    settled_of,
+)
 from worker.cli.given import WrongInput
 from worker.cli.person import Who, a_person
 from worker.cli.shown import as_json, as_lines, counted
@@ -41,7 +54,8 @@ RISK = {
 DONE = {Verdict.RESEND: "queued to be posted again", Verdict.DROP: "dropped"}
 
 Limit = Annotated[
-    int | None, typer.Option(min=1, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all).")
+    int | None,
+    typer.Option(min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all)."),
 ]
 ForPrograms = Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole phones, and the texts.")]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dotenv import dotenv_values
 from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
@@ -19,7 +18,8 @@ from worker.embedded import home as homes
 from worker.embedded.home import Home
 from worker.embedded.supervisor import LOGS, Part, Supervisor, only_one, stopping_on_signals
 from worker.errors import SettingsError
-from worker.settings import ENV_FILE, SECRETS_DIR, Settings, load_settings
+from worker.setting_errors import read_env_file
+from worker.settings import SECRETS_DIR, Settings, load_settings
 from worker.store.schema import check_schema
 from worker.urls import without_secrets
 
@@ -75,7 +75,7 @@ def _given() -> set[str]:
     """The names of all settings that the person has set in some way."""
     secrets = Path(os.environ.get(SECRETS_DIR) or os.devnull)
     files = {file.name: "set" for file in secrets.iterdir()} if secrets.is_dir() else {}
-    every = {**files, **dotenv_values(ENV_FILE), **os.environ}
+    every = {**files, **read_env_file(), **os.environ}
     return {name.upper() for name, value in every.items() if value}
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -28,28 +28,43 @@ NEVER_SENT = (MessageState.CANCELLED, MessageState.EXPIRED)
 
 
 def keep_out(session: Session, rows: Sequence[Row], terms: Terms) -> dict[str, OrderRefused]:
-    """Why some of *rows*, messages about to be inserted (no uid twice among them), are not accepted, by their uid.
+    """Why some of *rows* (no uid twice among them) are not accepted, by their uid; see `refusals_of`."""
+    refusals = refusals_of(session, rows, terms)
+    return {row["uid"]: refused for row, refused in zip(rows, refusals, strict=True) if refused}
 
-    What is stored already is never kept out: an order that comes again changes nothing. What is admitted is counted in
-    this transaction. Of several reasons the first is told: `phone_not_allowed`, `text_too_long`, `phone_blocked`,
-    `duplicate`, `phone_capped`, `producer_capped`; what is kept out counts for nothing.
 
-    The caps are exact within a lane. What two lanes take at the same moment they do not see of each other, so that a
-    producer's daily cap can be overshot, and a duplicate missed, by what is in hand then.
+def refusals_of(session: Session, rows: Sequence[Row], terms: Terms) -> Sequence[OrderRefused | None]:
+    """Why each of *rows*, messages about to be inserted, is not accepted; None for what is.
+
+    What is stored already is never kept out: an order that comes again changes nothing. Nor is what comes behind one of
+    its uid that was let in. What is admitted is counted in this transaction. Of several reasons the first is told:
+    `phone_not_allowed`, `text_too_long`, `phone_blocked`, `duplicate`, `phone_capped`, `producer_capped`; what is kept
+    out counts for nothing.
+
+    After `let_one_in_at_a_time` the caps are exact within a lane. What two lanes take at the same moment they do not
+    see of each other, so that a producer's daily cap can be overshot, and a duplicate missed, by what is in hand then.
     """
     blocked = blocks.blocked_of(session, {_ordered(row) for row in rows}, terms.lane)
     counting = terms.caps != NO_CAPS
-    if counting:
-        _let_one_in_at_a_time(session, terms.lane)
     suspects = rows if counting else [row for row in rows if _ordered(row) in blocked or _unfit(row, terms)]
     if not suspects:
-        return {}
+        return [None] * len(rows)
     new = _not_stored(session, suspects)
-    door = _door(session, new, terms, blocked)
-    kept_out = {row["uid"]: refused for row in new if (refused := door.keeps_out(row))}
+    door, looked_at = _door(session, new, terms, blocked), {id(row) for row in new}
+    refusals = [door.keeps_out(row) if id(row) in looked_at else None for row in rows]
     if terms.caps.daily_per_producer:
-        _tally(session, (row for row in new if row["uid"] not in kept_out), terms)
-    return kept_out
+        _tally(session, door.let_in.values(), terms)
+    return refusals
+
+
+def let_one_in_at_a_time(session: Session, terms: Terms) -> None:
+    """Where there are caps, wait for whoever stores in this lane. Call it before anything is read that decides.
+
+    Two workers that counted at the same time would both find room. SQLite has one writer at a time anyway.
+    """
+    if terms.caps != NO_CAPS and session.get_bind().dialect.name == "postgresql":
+        lock = {"rule": LANE_LOCK, "lane": list(Lane).index(terms.lane)}
+        session.execute(text("SELECT pg_advisory_xact_lock(:rule, :lane)"), lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +76,15 @@ class _Door:
     firsts: dict[Content, str]  #: uid of the first of that content
     of_phone: Counter[str]
     of_producer: Counter[str]
+    let_in: dict[str, Row] = field(default_factory=dict)  #: by uid
 
     def keeps_out(self, row: Row) -> OrderRefused | None:
         """Why *row* may not come in; if it may, it is one of those before from now on."""
+        if row["uid"] in self.let_in:
+            return None
         refused = self._refused(row)
         if refused is None:
+            self.let_in[row["uid"]] = row
             self.firsts.setdefault(content_of(row), row["uid"])
             self.of_phone[_ordered(row)] += 1
             self.of_producer[row["producer"]] += 1
@@ -133,13 +152,6 @@ def _ordered(row: Row) -> str:
     """The number that was ordered: in staging, many of them are sent to one."""
     phone: str = row["ordered_phone"] or row["phone"]
     return phone
-
-
-def _let_one_in_at_a_time(session: Session, lane: Lane) -> None:
-    # Two workers that counted at the same time would both find room. SQLite has one writer at a time anyway.
-    if session.get_bind().dialect.name == "postgresql":
-        lock = {"rule": LANE_LOCK, "lane": list(Lane).index(lane)}
-        session.execute(text("SELECT pg_advisory_xact_lock(:rule, :lane)"), lock)
 
 
 def _not_stored(session: Session, rows: Sequence[Row]) -> list[Row]:

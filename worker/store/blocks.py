@@ -70,12 +70,10 @@ def block(
     does not put back a block of its own that was lifted since.
     """
     added = cancelled = 0
-    for some in _slices(phones):
+    # Always in the same order, so that two of these wait for each other in one direction only.
+    for some in _slices(sorted(phones)):
         settled = _lifted(session, some, Block.who == who) if who.startswith(BY_ORDER) else set()
-        # Always in the same order, so that two of these wait for each other in one direction only.
-        pairs = [
-            pair for phone in sorted(some) for lane in sorted(set(lanes)) if (pair := (phone, lane)) not in settled
-        ]
+        pairs = [pair for phone in some for lane in sorted(set(lanes)) if (pair := (phone, lane)) not in settled]
         if pairs:
             rows = [{"phone": phone, "lane": lane, "reason": reason, "who": who, "at": now} for phone, lane in pairs]
             added += len(session.scalars(_insert_new(session).returning(Block.id), rows).all())
@@ -94,7 +92,7 @@ def lift(session: Session, phones: Sequence[str], *, lanes: Sequence[Lane], now:
         select(older.id).where(older.phone == Block.phone, older.lane == Block.lane, older.lifted_by == who).exists()
     )
     not_again = [~again] if who.startswith(BY_ORDER) else []
-    for some in _slices(phones):
+    for some in _slices(sorted(phones)):
         standing = (Block.phone.in_(some), Block.lane.in_(lanes), Block.lifted_at.is_(None))
         statement = update(Block).where(*standing, *not_again).values(lifted_at=now, lifted_by=who).returning(Block.id)
         lifted += len(session.execute(statement, execution_options={"synchronize_session": False}).all())
@@ -147,7 +145,8 @@ def _cancel(session: Session, phones: Sequence[str], pairs: set[_Pair], now: dat
     of_phone = found.where(Message.phone.in_(phones), Message.finalized_at.is_(None))
     of_ordered = found.where(Message.ordered_phone.in_(phones), Message.state == MessageState.QUEUED)
     open_ones = [*session.execute(of_phone), *session.execute(of_ordered)]
-    ids = sorted({id_ for id_, lane, *both in open_ones if not pairs.isdisjoint((phone, lane) for phone in both)})
+    # Where staging sends elsewhere it is the ordered number that counts, as it does for orders and for claims.
+    ids = sorted({id_ for id_, lane, phone, ordered in open_ones if (ordered or phone, lane) in pairs})
     slices = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
     return sum(
         len(move(session, MessageState.CANCELLED, Message.id.in_(some), now=now, reason=REASON)) for some in slices

@@ -32,6 +32,7 @@ class Claimed:
 class Linger:
     """Nothing was claimed: a fuller batch is to be had so soon or, without a pause, what was looked at had ended."""
 
+    lane: Lane
     pause: timedelta
 
 
@@ -75,11 +76,11 @@ def claim(
     for lane in lanes:
         chosen, drained = _choose(session, claimant, lane, limit, rota)
         if not chosen and not drained:
-            return Linger(timedelta(0))
+            return Linger(lane, timedelta(0))
         if chosen:
             oldest_at = min(one.send_at for one in chosen)
             pause = patience(lane, limit - len(chosen), oldest_at) if drained else timedelta(0)
-            return Linger(pause) if pause else into_batch(session, _in_time(claimant, chosen), lane, chosen)
+            return Linger(lane, pause) if pause else into_batch(session, _in_time(claimant, chosen), lane, chosen)
     return None
 
 

@@ -43,7 +43,8 @@ class Wanted:
         if self.states:
             wanted.append(Message.state.in_(self.states))
         if self.key_prefix:
-            wanted.append(Message.key.startswith(self.key_prefix, autoescape=True))
+            # No LIKE: SQLite's takes capitals for small letters.
+            wanted.append(func.substr(Message.key, 1, len(self.key_prefix)) == self.key_prefix)
         if self.phone:
             wanted.append(or_(Message.phone == self.phone, Message.ordered_phone == self.phone))
         if self.since:

@@ -28,12 +28,20 @@ class Line:
                 return True
             turn = Event()
             self._waiting.append(turn)
-        if turn.wait(longest_seconds):
-            return True
+        try:
+            turn.wait(longest_seconds)
+        except BaseException:  # a signal, in the main thread: a turn that nobody takes would hold up all behind it
+            if self._came(turn):
+                self.leave()
+            raise
+        return self._came(turn)
+
+    def _came(self, turn: Event) -> bool:
+        """Whether it is in by now; if not, it waits no longer."""
         with self._lock:
             if not turn.is_set():
                 self._waiting.remove(turn)
-        return turn.is_set()
+            return turn.is_set()
 
     def leave(self) -> None:
         """Let the next one in."""
