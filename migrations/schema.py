@@ -12,6 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine, exc, inspect, text
 from sqlalchemy.engine import make_url
 
+from worker.errors import SettingsError
+
 LOCK = 0x534D53  # "SMS": two upgrades at the same time wait for each other
 # A migration that cannot have its lock gives up, instead of queueing everybody behind it, and is tried again; but not
 # before PostgreSQL's deadlock_timeout (1 s): only then does it make an autovacuum give way.
@@ -37,11 +39,21 @@ def upgrade(database_url: str, revision: str = "head", *, wait: Callable[[float]
     """Bring the database forward to *revision*; an SQLite file that is new is its owner's alone, phones stand in it.
 
     One that was broken off goes on. *wait* sleeps so many seconds before another try for a table that is in use; raises
-    SQLAlchemy's `OperationalError` once the tries are used up.
+    SQLAlchemy's `OperationalError` once the tries are used up, and `SettingsError` if the file cannot be made.
     """
     if file := sqlite_file(database_url):
-        file.touch(mode=0o600)
+        _make(file)
     _until_locks_are_had(lambda: command.upgrade(config(database_url), revision), wait)
+
+
+def _make(file: Path) -> None:
+    try:
+        file.touch(mode=0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"The database {file.absolute()} cannot be made: {error.strerror}. "
+            "Make its folder, or give SMS_DATABASE_URL a file that you may write."
+        ) from None
 
 
 def downgrade(database_url: str, revision: str, *, wait: Callable[[float], None] = time.sleep) -> None:

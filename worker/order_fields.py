@@ -27,6 +27,7 @@ from worker.storable import is_storable, storable
 DEFAULT_PRODUCER = "default"
 WORD_CHARACTERS = 255  #: the most in a uid, key, producer or nickname
 MANY_MESSAGES = 1_000
+CALLBACK_FORMS = 'callback: give {"task": NAME, "queue": QUEUE} or {"url": "https://…"}.'
 LONGEST_SPREAD = timedelta(days=30)
 NEVER = timedelta(0)
 # Lists that workers live on: one event among Celery's own keys (unacked…, _kombu.…) ends every worker of the broker.
@@ -245,6 +246,8 @@ def checked(model: type[T], fields: dict[str, Any], terms: Terms, **defaults: An
     except RecursionError:
         raise OrderRefused("order_invalid", "The order is nested too deeply.") from None
     name = str(first["loc"][0]) if first["loc"] else "order"
+    if name == "callback" and first["type"] in {"model_type", "missing", "extra_forbidden"}:
+        raise OrderRefused("callback_invalid", CALLBACK_FORMS)
     reason = first["type"] if first["type"].startswith(("phone_", "text_")) else f"{name}_invalid"
     raise OrderRefused(reason, f"{name}: {first['msg'].rstrip('.')}.")
 

@@ -63,7 +63,7 @@ SELECT day, producer, nickname, state,
 """,
 }
 
-# As before, but for what is to be done about a callback that failed.
+# As before, but for what is to be done about callbacks that failed, and about refused orders.
 ATTENTION = """
 CREATE VIEW v_attention AS
 SELECT 'unconfirmed' AS kind, m.uid AS uid, m.lane AS lane, b.finished_at AS since, m.reason AS reason,
@@ -80,16 +80,22 @@ UNION ALL
 SELECT 'circuit open', NULL, NULL, opened_at, room || ': ' || reason, 'the gateway is tried again by itself'
   FROM circuits WHERE state = 'open'
 UNION ALL
-SELECT 'callback failed', m.uid, m.lane, c.finished_at, c.reason, '{remedy}'
+SELECT 'callback failed', m.uid, m.lane, c.finished_at, c.reason, '{failed}'
   FROM callbacks AS c LEFT JOIN messages AS m ON m.id = c.sms_id WHERE c.state = 'failed'
 UNION ALL
-SELECT 'order refused', uid, queue, created_at, reason, 'mend the producer; the order stands in refused_intakes'
+SELECT 'order refused', uid, queue, created_at, reason, '{refused}'
   FROM refused_intakes
 """
 VERDICTS_BEFORE = ("confirm", "drop", "pause", "recover", "resend", "resume")
 VERDICTS = (*VERDICTS_BEFORE, "ask", "cancel")
-REMEDY_BEFORE = "mend the receiver: its producer was not told"
-REMEDY = "mend the receiver, then sms callbacks retry"
+REMEDIES_BEFORE = {
+    "failed": "mend the receiver: its producer was not told",
+    "refused": "mend the producer; the order stands in refused_intakes",
+}
+REMEDIES = {
+    "failed": "mend the receiver, then sms callbacks retry",
+    "refused": "its explanation in refused_intakes says what to do, and whether the producer is to be mended or a rule held",
+}
 
 
 def upgrade() -> None:
@@ -101,7 +107,7 @@ def upgrade() -> None:
     else:  # all is one transaction, and *if not exists* is a word that SQLite does not know for a column
         _expand(if_not_exists=None)
     op.execute(DAILY[dialect])
-    _attention(REMEDY)
+    _attention(REMEDIES)
     _works_with("0002")
 
 
@@ -184,9 +190,9 @@ def _know_verdicts(verdicts: tuple[str, ...]) -> None:
     op.create_index("ix_decisions_uid", "decisions", ["uid"])
 
 
-def _attention(remedy: str) -> None:
+def _attention(remedies: dict[str, str]) -> None:
     op.execute("DROP VIEW v_attention")
-    op.execute(ATTENTION.format(remedy=remedy))
+    op.execute(ATTENTION.format(**remedies))
 
 
 def _works_with(oldest: str) -> None:
@@ -199,7 +205,7 @@ def downgrade() -> None:
     for name in INDEXES:
         drop_index(name, "messages")
     _works_with("0001")
-    _attention(REMEDY_BEFORE)
+    _attention(REMEDIES_BEFORE)
     op.execute("DROP VIEW v_daily")
     op.drop_table("tallies")
     op.drop_table("blocks")
