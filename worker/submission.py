@@ -106,8 +106,9 @@ class Submission:
     ) -> bool:
         """Post the next batch of *lanes*, best first; return False when there was nothing to post.
 
-        *on_full* is called when the batch was full, so that others may take part before this post is over. Raises
-        SQLAlchemy's errors while the database is away, but never once a batch is on its way.
+        *on_full* is called when the batch was full, or something due could not go with it, so that others may take part
+        before this post is over. Raises SQLAlchemy's errors while the database is away, but never once a batch is on
+        its way.
         """
         # No turn is spent on an empty look, and no message uses up an attempt while it waits for its turn.
         if self.turn and not self.turn(lambda: self._best_lane(lanes())):
@@ -117,7 +118,7 @@ class Submission:
             return False
         if isinstance(claimed, Linger):
             return self._linger(claimed)
-        if len(claimed.messages) == self.batch_max_messages:
+        if claimed.leaves_more:
             on_full()
         # No connection and no lock is held here: a slow gateway must not drain the database's pool.
         answer, took = self._post(claimed)

@@ -148,3 +148,10 @@ def test_the_file_can_be_read_twice(read: Read) -> None:
     file = read("phone\n1\n2\n")
 
     assert the_cells(file) == the_cells(file) == [["1"], ["2"]]
+
+
+def test_a_cell_that_no_sms_could_hold_is_not_blamed_on_a_quote_alone(read: Read) -> None:
+    file = read(f"phone,name\n1,{'x' * 200_000}\n")
+
+    with pytest.raises(UnreadableFile, match=r"Line 2: .* or a cell is far too long"):
+        the_cells(file)

@@ -149,6 +149,18 @@ def test_others_are_called_only_when_a_batch_was_full(sessions: Sessions) -> Non
     assert rung == [0]
 
 
+def test_others_are_called_too_for_what_could_not_go_with_it(sessions: Sessions) -> None:
+    for nickname in ("SHOP", "BANK", "SHOP"):
+        stored(sessions, nickname=nickname)
+    rung: list[int] = []
+    room = a_submission(sessions)
+
+    for batch in range(2):
+        room.post_next(on_full=partial(rung.append, batch))
+
+    assert rung == [0]
+
+
 def test_the_batch_is_committed_before_the_first_byte_leaves(sessions: Sessions) -> None:
     stored(sessions)
     seen: list[tuple[list[str], str]] = []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
@@ -26,6 +26,7 @@ class Claimed:
     messages: Sequence[OutgoingSms]
     worker: str
     claimed_at: datetime
+    leaves_more: bool = False  #: whether its lane has, or may have, more that is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,15 @@ def claim(
     """
     rota = rota or Rota()
     for lane in lanes:
-        chosen, drained = _choose(session, claimant, lane, limit, rota)
+        chosen, drained, left_out = _choose(session, claimant, lane, limit, rota)
         if not chosen and not drained:
             return Linger(lane, timedelta(0))
         if chosen:
             oldest_at = min(one.send_at for one in chosen)
-            pause = patience(lane, limit - len(chosen), oldest_at) if drained else timedelta(0)
-            return Linger(lane, pause) if pause else into_batch(session, _in_time(claimant, chosen), lane, chosen)
+            if drained and (pause := patience(lane, limit - len(chosen), oldest_at)):
+                return Linger(lane, pause)
+            claimed = into_batch(session, _in_time(claimant, chosen), lane, chosen)
+            return replace(claimed, leaves_more=left_out or not drained)
     return None
 
 
@@ -111,13 +114,18 @@ def best_due(session: Session, *, now: datetime, lanes: Sequence[Lane] = tuple(L
     return next(waiting, None)
 
 
-def _choose(
-    session: Session, claimant: Claimant, lane: Lane, limit: int, rota: Rota
-) -> tuple[Sequence[Row[Any]], bool]:
-    """The messages of the next batch, and whether they are all that the lane has and fewer than *limit*."""
+class _Choice(NamedTuple):
+    """The messages of the next batch."""
+
+    messages: Sequence[Row[Any]]
+    drained: bool  #: whether all that the lane has was looked at, and they are fewer than the limit
+    left_out: bool  #: whether some of that could not go with them
+
+
+def _choose(session: Session, claimant: Claimant, lane: Lane, limit: int, rota: Rota) -> _Choice:
     turn = producers_in_turn(session, lane, after=rota.head(lane), now=claimant.now)
     if not turn.producers:
-        return [], True
+        return _Choice([], drained=True, left_out=False)
     for outlives in [claimant.begins_by, None] if rota.hurries else [None]:
         draft = Draft(session, lane, limit, claimant.now, claimant.recipients, outlives)
         drained = draft.fill(turn.producers)
@@ -127,7 +135,7 @@ def _choose(
         if draft.head:
             break
     rota.note_head(lane, head)
-    return draft.messages, drained
+    return _Choice(draft.messages, drained, draft.left_out)
 
 
 def into_batch(session: Session, claimant: Claimant, lane: Lane, chosen: Sequence[Any]) -> Claimed:

@@ -75,6 +75,7 @@ class Draft:
     now: datetime
     recipients: frozenset[str] | None = None
     outlives: datetime | None = None
+    left_out: bool = False  #: whether something that it looked at could not go with the others
     _of_phone: dict[str, Row[Any]] = field(default_factory=dict)
 
     @property
@@ -131,6 +132,7 @@ class Draft:
             head = self.head
             if not self.is_full and (head is None or (one.nickname, one.split) == (head.nickname, head.split)):
                 self._of_phone.setdefault(one.phone, one)
+            self.left_out |= self._of_phone.get(one.phone) is not one
 
     def _fit_to_post(self, candidates: Sequence[Row[Any]]) -> list[Row[Any]]:
         fit: list[Row[Any]] = []
