@@ -237,10 +237,8 @@ class Settings(DatabaseSettings):
     def _recipients_can_be_posted_to(self) -> Self:
         for name in ("allowed_recipients", "staging_recipients"):
             if not all(_is_accepted(phone, self.countries) for phone in getattr(self, name)):
-                of = ", ".join(self.countries)
-                raise ValueError(
-                    f"{PREFIX}{name.upper()}: must be mobile numbers of SMS_COUNTRIES ({of}), with their code"
-                )
+                of = f"{', '.join(self.countries)} (SMS_COUNTRIES)"
+                raise ValueError(f"{PREFIX}{name.upper()}: must be mobile numbers of {of}, with the country's code")
         return self
 
     @cached_property

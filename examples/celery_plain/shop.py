@@ -42,4 +42,6 @@ def order_is_ready(phone: str, order: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:  # noqa: PLR2004
+        sys.exit("Usage: python -m celery_plain.shop PHONE ORDER")
     sys.stdout.write(order_is_ready(*sys.argv[1:]) + "\n")

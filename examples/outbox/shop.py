@@ -61,5 +61,8 @@ def enqueue(session: Session, sms: Sms, *, lane: Lane) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004
+        sys.exit("Usage: python -m outbox.shop PHONE")
     with Session(open_database()) as session, session.begin():
         buy(session, *sys.argv[1:])
+    sys.stdout.write("Bought; the SMS stands in the outbox, and the relay orders it.\n")

@@ -1,6 +1,7 @@
 """A wrong or missing setting stops the start with one line that names it and says what is allowed."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,49 @@ def test_a_bad_value_is_answered_with_one_line_that_names_the_setting(
     assert len(said) > len(name) + 10
 
 
+ALLOWED = {
+    "SMS_FOLD_TEXT=maybe": "must be true or false",
+    "SMS_PRICE_PER_PART=95,5": "must be a number such as 95",
+    "SMS_PRICE_PER_PART=nan": "must be a number such as 95",
+    "SMS_PRICE_PER_PART=-1": "must be at least 0",
+    "SMS_GATEWAY_CONNECT_TIMEOUT_SECONDS=0": "must be more than 0",
+    "SMS_EXPIRES_AFTER_SECONDS_OTP=2592001": "must be at most 2592000",
+    "SMS_GATEWAY_OTP_SHARE=1": "must be at most 0.9",
+    "SMS_BATCH_MAX_MESSAGES=all": "must be a whole number",
+    "SMS_BATCH_MAX_MESSAGES=1.5": "must be a whole number",
+    "SMS_BATCH_MAX_MESSAGES=0": "must be at least 1",
+    "SMS_BATCH_MAX_MESSAGES=101": "must be at most 100",
+    "SMS_HOURLY_CAP_PER_PHONE_OTP=10000000000": "must be at most 1000000000",
+    "SMS_UNCONFIRMED_OTP=repeat": "must be one of hold, resend, drop",
+    "SMS_LOG_FORMAT=xml": "must be one of json, console",
+}
+
+
+@pytest.mark.parametrize(("given", "said"), ALLOWED.items(), ids=ALLOWED)
+def test_a_complaint_says_what_is_allowed(given: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, _, value = given.partition("=")
+    monkeypatch.setenv(name, value)
+
+    assert complaint() == f"{name}: {said}"
+
+
+@pytest.mark.parametrize(("name", "value"), EACH_BAD, ids=[f"{name}={value}" for name, value in EACH_BAD])
+def test_no_complaint_is_in_the_words_of_a_library(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert re.search(r": must |: is only |: encrypts |^SMS_\w+ (must|is not set)", complaint())
+
+
+@pytest.mark.parametrize("name", ["SMS_ALLOWED_RECIPIENTS", "SMS_STAGING_RECIPIENTS"])
+@pytest.mark.parametrize("value", ["901234567", "998901234567,77012345678"], ids=["no code", "another country"])
+def test_recipients_that_nothing_can_be_posted_to_are_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert complaint() == f"{name}: must be mobile numbers of UZ (SMS_COUNTRIES), with the country's code"
+
+
 @pytest.mark.parametrize("name", ["SMS_DATABASE_URL", "SMS_REDIS_URL", "SMS_BROKER_URL"])
 def test_a_complaint_does_not_quote_a_password(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "amqps://user:hunter2@host/0")
@@ -167,7 +211,8 @@ UNKNOWN = {
     "SMS_GATEWAY_PASWORD": "Did you mean SMS_GATEWAY_PASSWORD?",
     "SMS_BATCH_MAX_MESAGES": "Did you mean SMS_BATCH_MAX_MESSAGES?",
     "sms_gatway_url": "Did you mean SMS_GATEWAY_URL?",
-    "SMS_ZZZ": "there is no such setting.",
+    "SMS_ZZZ": "there is no such setting. All of them",
+    "SMS_BOGUS": "there is no such setting. All of them",
     "SMS_QUIET_HOURS_OTP": "OTP is posted at any hour.",
     "SMS_EXPIRES_AFTER_SECONDS": "Did you mean SMS_EXPIRES_AFTER_SECONDS_OTP?",
     "SMS_PRICE": "Did you mean SMS_PRICE_PER_PART?",
@@ -190,6 +235,19 @@ def test_an_unknown_setting_in_the_env_file_is_refused_as_well() -> None:
     Path(".env").write_text("SMS_BATCH_SIZE=5\n")
 
     assert complaint().startswith("SMS_BATCH_SIZE: there is no such setting.")
+
+
+def test_a_broken_line_of_the_env_file_is_named_and_nothing_warns_before_it(caplog: pytest.LogCaptureFixture) -> None:
+    Path(".env").write_text("SMS_LOG_FORMAT=json\nhunter2 is 'broken\n")
+
+    assert complaint() == ".env: line 2 cannot be read. Write NAME=value, and close each quote."
+    assert caplog.records == []
+
+
+def test_a_folder_in_the_place_of_the_env_file_is_named() -> None:
+    Path(".env").mkdir()
+
+    assert complaint().startswith(".env is a folder.")
 
 
 def test_a_secret_can_stand_in_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -265,7 +323,7 @@ def test_a_good_value_is_taken(name: str, value: str, monkeypatch: pytest.Monkey
 
 LISTS: dict[str, tuple[str, Any]] = {
     "SMS_COUNTRIES": (" KZ, UZ ", ("KZ", "UZ")),
-    "SMS_ALLOWED_RECIPIENTS": ("+998901234567, 77012345678,", ("998901234567", "77012345678")),
+    "SMS_ALLOWED_RECIPIENTS": ("+998901234567, 998911234567,", ("998901234567", "998911234567")),
     "SMS_STAGING_RECIPIENTS": ("998901234567", ("998901234567",)),
     "SMS_PRICE_PER_PART_OF_NICKNAME": (
         " SHOP = 95 , BANK=120.5, A=B=0",
@@ -301,6 +359,13 @@ def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch
     settings = load_settings()
 
     assert (settings.gateway_nickname, settings.callback_secret, settings.unconfirmed_otp) == (None, None, "hold")
+
+
+def test_recipients_may_be_of_each_country_that_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMS_COUNTRIES", "UZ,KZ")
+    monkeypatch.setenv("SMS_STAGING_RECIPIENTS", "998901234567,77012345678")
+
+    assert load_settings().staging_recipients == ("998901234567", "77012345678")
 
 
 def test_a_ladder_is_a_list_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,31 @@ def test_an_empty_database_fails_the_check_with_what_to_run(tmp_path: Path) -> N
         CliRunner().invoke(db, ["check", "--url", f"sqlite:///{tmp_path}/sms.db"], catch_exceptions=False)
 
 
+def test_the_database_of_whoever_set_none_is_named_with_what_up_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SMS_DATABASE_URL", raising=False)
+
+    with pytest.raises(SchemaMismatch) as raised:
+        CliRunner().invoke(db, ["check"], catch_exceptions=False)
+
+    assert str(raised.value).startswith(f"The database sqlite:///{tmp_path}/sms.db has no tables yet. Run: sms db ")
+    assert "`sms up` has a database of its own, in .sms/up" in str(raised.value)
+
+
+def test_a_database_of_ones_own_without_tables_is_named_alone(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatch, match=f"The database sqlite:///{tmp_path}/a.db has no tables yet") as raised:
+        CliRunner().invoke(db, ["check", "--url", f"sqlite:///{tmp_path}/a.db"], catch_exceptions=False)
+
+    assert ".sms/up" not in str(raised.value)
+
+
+def test_a_file_whose_folder_is_not_there_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"/no/sms\.db cannot be made: No such file or directory\. Make its folder"):
+        CliRunner().invoke(db, ["upgrade", "--url", f"sqlite:///{tmp_path}/no/sms.db"], catch_exceptions=False)
+
+
 @pytest.mark.parametrize("command", ["check", "upgrade"])
 def test_a_database_that_does_not_answer_is_named_without_its_password(command: str) -> None:
     url = "postgresql+psycopg://sms:secret@127.0.0.1:1/sms"

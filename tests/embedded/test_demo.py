@@ -89,6 +89,7 @@ def test_the_demo_delivers_everything_and_touches_nothing_of_the_users(tmp_path:
 
     assert shown.returncode == 0, shown.stdout + shown.stderr + logs(tmp_path)
     assert "every accepted message was posted exactly once" in shown.stdout
+    assert "12 refused, 988 accepted; 988 of them posted, 988 final" in shown.stdout
     assert "phone_fixed_line" in shown.stdout
     assert {path.name for path in tmp_path.iterdir()} == {".env", ".sms"}
 

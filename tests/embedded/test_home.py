@@ -14,6 +14,14 @@ def test_a_folder_keeps_its_addresses(tmp_path: Path) -> None:
     assert len({first.redis_port, first.gateway_port, first.control_port}) == 3
 
 
+@pytest.mark.parametrize("folder", ["file/x", "file"], ids=["in a file", "a file"])
+def test_a_folder_that_cannot_be_one_is_named_with_what_to_do(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SmsError, match=f"{tmp_path / folder} cannot be used: .* Name one that you may write"):
+        homes.expect_writable(tmp_path / folder)
+
+
 @pytest.mark.parametrize("kept", ["", "{}", "[1]", '{"redis_port": 1}'], ids=["empty", "nothing", "a list", "a part"])
 def test_an_unreadable_state_says_what_to_do(tmp_path: Path, kept: str) -> None:
     (tmp_path / "state.json").write_text(kept)

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shlex
@@ -79,6 +80,45 @@ def test_a_second_start_goes_on_where_the_first_stopped(house: Up) -> None:
     assert address_lines(first) == address_lines(second)
 
 
+def test_the_export_line_leads_every_other_command_here(house: Up, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shown = house.start()
+    send_as_shown(shown)
+    wait_for(lambda: house.states() == ["delivered"], seconds=60)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    told = [run_after(export_line(shown), command, elsewhere) for command in ("costs --json", "blocked --json")]
+
+    assert [json.loads(line)["messages"] for line in told[0].splitlines()] == [1]
+    assert told[1] == ""
+    assert all(len(line) <= 80 for line in shown.splitlines() if line.startswith("    SMS_"))
+
+
+def test_the_export_line_tells_no_password_of_ones_own() -> None:
+    settings = some_settings(
+        redis_url="redis://:hunter2@10.0.0.1/0", database_url="sqlite:///mine.db", redis_key_prefix="a b"
+    )
+
+    line = up._export(settings, {"SMS_REDIS_URL", "SMS_DATABASE_URL", "SMS_GATEWAY_URL"})
+
+    assert "hunter2" not in line
+    assert f"SMS_DATABASE_URL=sqlite:///{Path.cwd()}/mine.db" in line
+    assert "SMS_REDIS_KEY_PREFIX='a b'" in line
+    assert line.endswith(
+        "as you have set it here: SMS_GATEWAY_LOGIN, SMS_GATEWAY_PASSWORD, SMS_GATEWAY_URL, SMS_REDIS_URL)"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    refused = subprocess.run([*UP, "--state", "file/x"], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert refused.returncode == 2
+    assert re.fullmatch(
+        r"sms: The folder /.*/file/x cannot be used: .*\. Name one that you may write\.\n", refused.stderr
+    )
+
+
 def test_a_second_start_at_the_same_time_is_refused(house: Up) -> None:
     house.start()
 
@@ -143,6 +183,23 @@ def test_the_first_sms_that_is_shown_finds_its_lane(redis_url: str, prefix: str)
 
     with redis.Redis.from_url(redis_url) as connection:
         assert connection.llen(f"{prefix}sms.otp") == 1
+
+
+def export_line(shown: str) -> str:
+    """What a person copies: from `export` to the last line that a backslash goes on with."""
+    found = re.search(r"^  (export (?:.*\\\n)*.*)$", shown, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def run_after(export: str, command: str, folder: Path) -> str:
+    """Run `sms` *command* in *folder*, in a shell that was given the line and nothing else of ours."""
+    sms = shlex.join([sys.executable, "-m", "worker.cli.main"])
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SMS_")}
+    script = f"{export}\n{sms} {command}"
+    return subprocess.run(
+        ["/bin/sh", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def some_settings(**given: Any) -> Settings:

@@ -35,6 +35,11 @@ def test_an_sms_is_ordered_and_its_shop_is_told(
     wait_for(lambda: house.rows("SELECT count(*) FROM callbacks WHERE state = 'told'")[0][0] == 2)
 
 
+def test_an_order_without_words_is_answered_with_how_to_give_them(programs: Programs) -> None:
+    with pytest.raises(AssertionError, match=r"^Usage: python -m celery_plain\.shop PHONE ORDER\n"):
+        programs.run("python -m celery_plain.shop", BROKER_URL="redis://127.0.0.1:1/0")
+
+
 @pytest.mark.parametrize("key", ["sms:bell:submission", "sms:intake:owners", "unacked_index", "celery"])
 def test_a_producer_may_not_write_among_what_workers_live_on(broker_url: str, key: str) -> None:
     with redis.Redis.from_url(broker_url) as server, pytest.raises(redis.exceptions.NoPermissionError):

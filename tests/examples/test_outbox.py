@@ -25,8 +25,8 @@ class Outbox:
         self._file = folder / "outbox.db"
         self._env = {"BROKER_URL": broker_url, "DATABASE_URL": self._database(60)}
 
-    def buy(self, phone: str) -> None:
-        self._programs.run("python -m outbox.shop", phone, **self._env)
+    def buy(self, phone: str) -> str:
+        return self._programs.run("python -m outbox.shop", phone, **self._env)
 
     def relay(self, name: str, *, patience_seconds: float = 60) -> Any:
         env = self._env | {"DATABASE_URL": self._database(patience_seconds)}
@@ -92,6 +92,14 @@ def test_a_purchase_waits_for_a_broker_that_does_not_answer(
     wait_for(lambda: outbox.unsent() == 0)
     with redis.Redis.from_url(house.env["SMS_REDIS_URL"]) as broker:
         assert broker.llen("sms.normal") == 1
+
+
+def test_a_purchase_says_where_its_sms_is(programs: Programs, tmp_path: Path) -> None:
+    outbox = Outbox(programs, tmp_path, "redis://127.0.0.1:1/0")
+
+    assert outbox.buy(PHONE) == "Bought; the SMS stands in the outbox, and the relay orders it."
+    with pytest.raises(AssertionError, match=r"^Usage: python -m outbox\.shop PHONE\n"):
+        programs.run("python -m outbox.shop")
 
 
 def test_a_wrong_sms_fails_with_its_purchase_and_not_in_the_relay(programs: Programs, tmp_path: Path) -> None:

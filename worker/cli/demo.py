@@ -35,6 +35,7 @@ def demo() -> None:
 
     It has servers of its own in .sms/demo, made anew each time: no gateway, Redis or database of yours is touched.
     """
+    homes.expect_writable(FOLDER)
     with only_one(FOLDER, "sms demo"):
         _clear(FOLDER)
         home = homes.open_home(FOLDER)

@@ -12,10 +12,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.engine import make_url
 
+from migrations.schema import sqlite_file
 from worker.cli.db import bring_to_this_release, looking_at
 from worker.embedded import home as homes
-from worker.embedded.home import Home
+from worker.embedded.home import LOGIN, PASSWORD, Home
 from worker.embedded.supervisor import LOGS, Part, Supervisor, only_one, stopping_on_signals
 from worker.errors import SettingsError
 from worker.setting_errors import read_env_file
@@ -26,6 +28,7 @@ from worker.urls import without_secrets
 DATABASE = {"SMS_DATABASE_URL"}
 A_LOOK = "SELECT uid, phone, state, reason FROM messages"
 BROKER = {"SMS_REDIS_URL", "SMS_BROKER_URL"}  # whoever has set either has a broker
+GATEWAY = {"SMS_GATEWAY_URL", "SMS_GATEWAY_LOGIN", "SMS_GATEWAY_PASSWORD"}
 LOOK_SECONDS = 3
 FAKE_PHONE = "998900001234"
 OWN_PHONE = "998… (your own number: this one really goes out)"
@@ -43,6 +46,7 @@ def up(
     What the environment or .env sets (SMS_REDIS_URL, SMS_DATABASE_URL, SMS_GATEWAY_URL) is used instead of the
     embedded part.
     """
+    homes.expect_writable(state)
     with only_one(state, "sms up"):
         home = homes.open_home(state)
         yours = _given()
@@ -130,9 +134,36 @@ def _show(home: Home, settings: Settings, yours: set[str]) -> None:
         *([f"Ask it:  sqlite3 {home.database} {shlex.quote(A_LOOK)}"] * (not yours & DATABASE)),
         *([f"Sandbox: {home.control_url}/journal; it answers like the vendor's gateway and sends nothing."] * plays),
         f"\nA first SMS, from another terminal:\n\n  {_first_sms(settings, FAKE_PHONE if plays else OWN_PHONE)}",
+        f"\nBefore any other `sms` command, in another terminal, paste:\n\n  {_export(settings, yours)}",
+        f"\nThen, for example:\n\n  {shlex.quote(str(Path(sys.executable).with_name('sms')))} costs",
         "\nCtrl-C stops everything.",
     ]
     console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _export(settings: Settings, yours: set[str]) -> str:
+    """What leads another terminal here, without a password of the person's own: whoever has one has set it."""
+    there = {"SMS_DATABASE_URL": _from_any_folder(settings.database_url)}
+    if settings.broker_is_redis:
+        there["SMS_REDIS_URL"] = settings.redis_url
+    if settings.redis_key_prefix:
+        there["SMS_REDIS_KEY_PREFIX"] = settings.redis_key_prefix
+    shown = {name: url for name, url in there.items() if "://" not in url or url == without_secrets(url)}
+    missing = there.keys() - shown.keys()
+    if "SMS_GATEWAY_URL" in yours:
+        missing |= GATEWAY
+    else:
+        shown |= {"SMS_GATEWAY_URL": settings.gateway_url, "SMS_GATEWAY_LOGIN": LOGIN, "SMS_GATEWAY_PASSWORD": PASSWORD}
+    values = " \\\n    ".join(f"{name}={shlex.quote(value)}" for name, value in shown.items())
+    line = [f"export {values}"] * bool(shown)
+    hint = [f"(and set there as you have set it here: {', '.join(sorted(missing))})"] * bool(missing)
+    return "\n\n  ".join(line + hint)
+
+
+def _from_any_folder(url: str) -> str:
+    file = sqlite_file(url)
+    made = make_url(url)
+    return (made.set(database=str(file.absolute())) if file else made).render_as_string(hide_password=False)
 
 
 def _first_sms(settings: Settings, phone: str) -> str:

@@ -39,7 +39,7 @@ def _lines(console: Console) -> Progressing:
 
     def show(tally: Tally) -> None:
         line = (
-            f"of {tally.ordered:,} orders {tally.refused} refused, {tally.accepted} queued; "
+            f"of {tally.ordered:,} orders {tally.refused} refused, {tally.accepted} accepted; "
             f"{tally.posted} of them posted, {tally.final} final"
         )
         if line not in shown[-1:]:
@@ -50,11 +50,11 @@ def _lines(console: Console) -> Progressing:
 
 
 def _bars(bars: Progress) -> Progressing:
-    queued, posted, final = (bars.add_task(name, total=None) for name in ("queued", "posted", "final"))
+    stored, posted, final = (bars.add_task(name, total=None) for name in ("accepted", "posted", "final"))
 
     def show(tally: Tally) -> None:
         accepted = tally.ordered - tally.refused
-        bars.update(queued, completed=tally.accepted, total=accepted)
+        bars.update(stored, completed=tally.accepted, total=accepted)
         bars.update(posted, completed=tally.posted, total=accepted)
         bars.update(final, completed=tally.final, total=accepted)
 

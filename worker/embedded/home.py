@@ -1,6 +1,7 @@
 """The folder where everything embedded lives: its parts, and what it keeps from one start to the next."""
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,6 +61,17 @@ class Home:
             "SMS_GATEWAY_LOGIN": LOGIN,
             "SMS_GATEWAY_PASSWORD": PASSWORD,
         }
+
+
+def expect_writable(folder: Path) -> None:
+    """Make *folder* unless it is there. Raises `SmsError` when it can be no home."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else "it may not be written"
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise SmsError(f"The folder {folder.absolute()} cannot be used: {why}. Name one that you may write.")
 
 
 def open_home(folder: Path) -> Home:
