@@ -170,6 +170,25 @@ def test_wrong_input_is_one_line_and_changes_nothing(
     assert all_of(sessions, Block) == []
 
 
+@pytest.mark.parametrize("command", ["block", "unblock"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("+998", "90", "123", "45", "67"), id="a number"),
+        pytest.param((PHONE, "90", "123-45-67"), id="behind another"),
+        pytest.param(("(90)", "1234567"), id="with brackets"),
+    ],
+)
+def test_pieces_of_a_number_are_told_to_be_put_in_quotes(
+    sessions: Sessions, sms: Sms, command: str, words: tuple[str, ...]
+) -> None:
+    answer = sms(command, *words)
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith("sms: These look like pieces of a number: put one with blanks in quotes")
+    assert all_of(sessions, Block) == []
+
+
 def test_a_reason_without_a_word_is_refused(sessions: Sessions, sms: Sms) -> None:
     answer = sms("block", PHONE, "--reason", " ")
 

@@ -227,6 +227,9 @@ def test_what_has_not_failed_is_said_and_left_alone(sessions: Sessions, sms: Sms
         pytest.param(["--since", "today"], "sms: --since 'today' is no time: give ISO 8601 such as", id="time"),
         pytest.param(["--state", "failed", "retry"], "sms: Filters stand behind the command", id="filter first"),
         pytest.param(["retry", "--yes"], "sms: retry what? Name ids or a filter such as --receiver", id="nothing"),
+        pytest.param(
+            ["retry", "17", "18"], "sms: There are no callbacks 17, 18: correct the ids and try again.", id="ids"
+        ),
         pytest.param(["retry", "4711"], "sms: There is no callback 4711: correct the id and try again.", id="id"),
         pytest.param(["retry", *map(str, range(1, 1_002))], "sms: 1001 ids are too many", id="many ids"),
     ],
@@ -278,3 +281,13 @@ def plan_of(engine: Engine, statement: str, parameters: Any) -> str:
         else:
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     return "".join(f"{row[-1]}\n" for row in rows)
+
+
+def test_a_receiver_that_has_none_is_told_of_those_that_have(sessions: Sessions, sms: Sms) -> None:
+    untold(sessions)
+    untold(sessions, target=BANK)
+
+    answer = sms("callbacks", "--receiver", "nowhere")
+
+    assert (answer.code, answer.out) == (0, "Failed: 0; Owed: 0.\n")
+    assert answer.err == "The receiver nowhere has none of these. Others have: https://shop.example:8443, queue:bank.\n"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from builders import Sessions, a_phone, all_of
@@ -68,7 +69,7 @@ def test_a_dry_run_tells_all_and_changes_nothing(sms: Sms, sessions: Sessions, t
         "Parts: 3 in all; messages by parts: 3 of 1.",
         "Encoding: gsm 2, ucs2 1.",
         "Price: 285 UZS at 95 UZS a part.",
-        "Example, line 2, to *************5 67: Hurmatli Ali, qarzingiz 100 so'm.",
+        "Example, line 2, to ********4567: Hurmatli Ali, qarzingiz 100 so'm.",
         "Not to be ordered: 2 rows (phone_invalid 1, value_missing 1).",
         f"  line 4 *2345: phone_invalid. {_explanation(sms, file)}",
         "  line 6 ********4569: value_missing. The column 'sum' is empty; --allow-empty lets it be.",
@@ -85,6 +86,73 @@ def _explanation(sms: Sms, file: Path) -> str:
     sms("import", str(file), "--template", TEMPLATE, "--dry-run", "--report", str(report))
     with report.open(encoding="utf-8", newline="") as lines:
         return next(row["explanation"] for row in csv.DictReader(lines) if row["line"] == "4")
+
+
+def around_now() -> str:
+    """Hours that cover this moment in Tashkent."""
+    now = datetime.now(ZoneInfo("Asia/Tashkent"))
+    return f"{now - timedelta(hours=2):%H:%M}-{now + timedelta(hours=2):%H:%M}"
+
+
+def test_that_the_staging_recipients_get_them_is_said(
+    sms: Sms, sessions: Sessions, clients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMS_STAGING_RECIPIENTS", "998900000001,998900000002")
+    words = ("import", str(clients), "--template", TEMPLATE)
+
+    dry, done = sms(*words, "--dry-run"), sms(*words, "--yes")
+
+    said = "All go to the 2 staging recipients instead (SMS_STAGING_RECIPIENTS), none to the phones of the file."
+    assert dry.out.splitlines()[2] == said
+    assert done.out.splitlines()[-3:-1] == ["Queued: 2 messages (2 parts).", said]
+    assert {message.phone for message in all_of(sessions, Message)} <= {"998900000001", "998900000002"}
+
+
+def test_that_they_wait_for_the_end_of_the_quiet_hours_is_said(
+    sms: Sms, clients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = around_now()
+    monkeypatch.setenv("SMS_QUIET_HOURS_BULK", hours)
+    words = ("import", str(clients), "--template", TEMPLATE)
+
+    others = sms(*words, "--lane", "normal", "--dry-run")
+    dry, done = sms(*words, "--dry-run"), sms(*words, "--yes", "--json")
+
+    said = f"Quiet hours: nothing of the lane bulk is posted before {hours[-5:]} (Asia/Tashkent)."
+    assert said in dry.out.splitlines()
+    assert json.loads(done.out)["notes"] == [said]
+    assert "Quiet hours" not in others.out
+
+
+def test_the_same_person_looks_the_same_on_each_line(sms: Sms, tmp_path: Path) -> None:
+    rows = ("90 123 45 67,Ali,1", "+998 (90) 123-45-67,Ali,", "71 123-45-67,Office,1", "Ali,Ali,1")
+
+    out = sms("import", str(a_file(tmp_path, *rows)), "--template", TEMPLATE, "--dry-run").out
+
+    masks = re.findall(r"^  line (\d)(?: (\S+))?: ", out, re.MULTILINE)
+    assert masks == [
+        *[("5", "********4567"), ("6", "*****4567"), ("7", "")],
+        *[("4", "********4567"), ("5", "********4567")],
+    ]
+
+
+def test_a_header_alone_asks_for_nothing(sms: Sms, tmp_path: Path) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_text(ROWS[0], encoding="utf-8")
+
+    answer = sms("import", str(file), "--template", TEMPLATE, "--dry-run")
+
+    assert answer.code == 0
+    assert answer.out.splitlines()[1] == "There is nothing behind the header: nobody would get an SMS."
+
+
+def test_a_number_that_excel_shortened_is_told_how_to_be_mended(sms: Sms, tmp_path: Path) -> None:
+    file = a_file(tmp_path, '"9,98901E+11",Olim,1')
+
+    answer = sms("import", str(file), "--template", TEMPLATE, "--yes")
+
+    assert "Excel shortened it: make the column text" in answer.out
+    assert the_report(file)[-1]["explanation"].endswith("Excel shortened it: make the column text, and fill it anew.")
 
 
 def test_it_asks_before_it_orders(sms: Sms, sessions: Sessions, clients: Path) -> None:
@@ -178,6 +246,8 @@ def test_a_workbook_is_imported_like_csv(sms: Sms, sessions: Sessions, tmp_path:
         pytest.param(
             ["--column", "phones", "--template", "x"], "no column 'phones'. Did you mean 'phone'?", id="column"
         ),
+        pytest.param(["--column", "tel", "--template", "x"], "Say with --column which", id="how to name the column"),
+        pytest.param(["--template", "x", "--delimiter", ";"], "The header looks as if ',' stood", id="delimiter"),
         pytest.param(["--template", "{name.__class__}"], "no column 'name.__class__'", id="an attribute"),
         pytest.param(["--template", "{name!r}"], "formats and conversions are not known", id="a conversion"),
         pytest.param([], "Give either --template", id="no words"),
@@ -207,8 +277,36 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_ordered(
 ) -> None:
     answer = sms("import", str(clients), "--template", TEMPLATE, "--yes", "--report", "nowhere/report.csv")
 
-    assert (answer.code, texts(sessions)) == (2, [])
-    assert answer.err == "sms: nowhere/report.csv cannot be written: No such file or directory.\n"
+    assert (answer.code, answer.out, texts(sessions)) == (2, "", [])
+    assert answer.err.startswith("sms: nowhere/report.csv cannot be written: there is no folder nowhere. Name another")
+
+
+@pytest.mark.parametrize("words", [[], ["--report", "clients.csv.report.csv"]], ids=["not given", "given"])
+def test_a_file_of_others_is_never_replaced_by_the_report(
+    sms: Sms, sessions: Sessions, clients: Path, words: list[str]
+) -> None:
+    report = Path(f"{clients}.report.csv")
+    report.write_text("notes of mine\n", encoding="utf-8")
+
+    answer = sms("import", str(clients), "--template", TEMPLATE, "--yes", *words)
+
+    assert (answer.code, answer.out, texts(sessions)) == (2, "", [])
+    assert "is there already, and is no earlier one of ours. Name another file with --report" in answer.err
+    assert report.read_text(encoding="utf-8") == "notes of mine\n"
+
+
+def test_a_dry_run_without_a_report_minds_no_file(sms: Sms, clients: Path) -> None:
+    Path(f"{clients}.report.csv").write_text("notes of mine\n", encoding="utf-8")
+
+    assert sms("import", str(clients), "--template", TEMPLATE, "--dry-run").code == 0
+
+
+def test_the_report_is_never_the_file_under_another_name(sms: Sms, clients: Path) -> None:
+    clients.with_name("same.csv").hardlink_to(clients)
+
+    answer = sms("import", str(clients), "--template", TEMPLATE, "--yes", "--report", "same.csv")
+
+    assert (answer.code, answer.err) == (2, "sms: --report is the file itself: give another one.\n")
 
 
 @pytest.mark.parametrize(
@@ -268,6 +366,12 @@ def test_other_words_for_the_same_people_are_refused(sms: Sms, sessions: Session
     assert answer.code == 1
     assert "Refused: 2 (key_reused 2)." in answer.out
     assert len(texts(sessions)) == 2
+
+
+def test_a_folder_is_no_file(sms: Sms, tmp_path: Path) -> None:
+    answer = sms("import", str(tmp_path), "--template", TEMPLATE, "--yes")
+
+    assert (answer.code, answer.err) == (2, f"sms: {tmp_path} is a folder: name the file in it.\n")
 
 
 def test_a_quick_reader_needs_no_phone_and_no_text(sms: Sms, clients: Path) -> None:

@@ -188,7 +188,7 @@ def test_no_spreadsheet_finds_a_formula(sms: Sms, sessions: Sessions, start: str
 def test_a_file_is_written_whole_and_for_its_owner_alone(sms: Sms, sessions: Sessions, tmp_path: Path) -> None:
     stored(sessions, uid="u1", text="Salom,\n“dunyo”")
     file = tmp_path / "out.csv"
-    file.write_text("what was there before")
+    file.write_text("")
 
     answer = sms("export", "--reveal", "--output", str(file))
 
@@ -200,11 +200,59 @@ def test_a_file_is_written_whole_and_for_its_owner_alone(sms: Sms, sessions: Ses
     assert [found.name for found in tmp_path.iterdir() if found.name.startswith(".out")] == []
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["csv", "jsonl"])
+@pytest.mark.parametrize("then", [[], ["--reveal"]], ids=["masked", "revealed"])
+def test_an_earlier_export_is_replaced(
+    sms: Sms, sessions: Sessions, tmp_path: Path, words: list[str], then: list[str]
+) -> None:
+    file = tmp_path / "out"
+    stored(sessions, uid="u1")
+    sms("export", *words, *then, "--output", str(file))
+    stored(sessions, uid="u2")
+
+    answer = sms("export", "--output", str(file))
+
+    assert (answer.code, answer.err) == (0, f"2 messages in {file}\n")
+    assert [row["uid"] for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())] == ["u1", "u2"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(b"phone,name\n998901234567,Ali\n", id="another table"),
+        pytest.param(b"\n", id="an empty line"),
+        pytest.param(b"SQLite format 3\0\xff", id="a database"),
+        pytest.param(b'{"id": 1}\n', id="another object"),
+        pytest.param(b'{"id": ' + b"[" * 100_000, id="no JSON"),
+    ],
+)
+def test_a_file_of_others_is_never_replaced(sms: Sms, tmp_path: Path, there: bytes) -> None:
+    file = tmp_path / "out.csv"
+    file.write_bytes(there)
+
+    answer = sms("export", "--output", str(file))
+
+    assert (answer.code, answer.out, file.read_bytes()) == (2, "", there)
+    assert answer.err.startswith(f"sms: {file} is there already, and is no earlier one of ours. Name another")
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal"])
+def test_the_database_is_never_replaced(sms: Sms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setenv("SMS_DATABASE_URL", "sqlite:///sms.db")
+    (tmp_path / "sms.db").touch()
+
+    answer = sms("export", "--output", str(tmp_path / f"sms.db{end}"))
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert f"sms.db{end} is a file of the database. Name another file with --output" in answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        pytest.param(["--output", "nowhere/out.csv"], "nowhere/out.csv cannot be written: No such", id="no folder"),
-        pytest.param(["--output", "."], ". cannot be written: Is a directory", id="a folder"),
+        pytest.param(["--output", "nowhere/out.csv"], "cannot be written: there is no folder nowhere.", id="no folder"),
+        pytest.param(["--output", "."], ". cannot be written: it is a folder", id="a folder"),
         pytest.param(["--phone", "123"], "--phone: ", id="no phone"),
         pytest.param(["--producer", ""], "--producer is empty", id="nothing"),
         pytest.param(["--since", "soon"], "--since 'soon' is no time", id="no time"),

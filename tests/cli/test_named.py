@@ -11,6 +11,7 @@ from taking import TELL
 from models import Callback, Decision, Message
 from worker.clock import utc_now
 from worker.gateway.memory import MemoryGateway
+from worker.orders import uid_of_key
 
 Sms = Callable[..., Any]
 LONG_AGO = NOON - timedelta(days=30)
@@ -73,3 +74,40 @@ def test_a_wrong_uid_changes_nothing(sessions: Sessions, sms: Sms, command: str,
     assert (answer.code, answer.err.count("\n")) == (2, 1)
     assert states_of(sessions) == ["queued"]
     assert audit(sessions) == []
+
+
+def test_a_message_is_named_as_its_producer_does(sessions: Sessions, sms: Sms) -> None:
+    stored(sessions, uid=uid_of_key("shop", "order-1"), producer="shop", key="order-1")
+    stored(sessions, uid=uid_of_key("shop", "order-2"), producer="shop", key="order-2", state="delivered")
+
+    answer = sms("cancel", "--producer", "shop", "--key", "order-1", "--key", "order-2")
+
+    assert (answer.code, answer.out) == (1, "key order-1: cancelled.\nkey order-2: left as it is, delivered.\n")
+    assert states_of(sessions) == ["cancelled", "delivered"]
+
+
+def test_who_names_no_producer_means_the_one_of_orders_that_name_none(sessions: Sessions, sms: Sms) -> None:
+    gone = {"state": "unknown", "submitted_at": LONG_AGO, "finalized_at": LONG_AGO}
+    stored(sessions, uid=uid_of_key("default", "k"), producer="default", key="k", **gone)
+
+    assert sms("ask", "--key", "k").out == "key k: to be asked about.\n"
+
+
+@pytest.mark.parametrize("command", ["cancel", "ask"])
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        pytest.param([], "Which messages? Name their uids, or a --key", id="nothing"),
+        pytest.param(["a", "--key", "order-1"], "There is no message key order-1 of this producer", id="no such key"),
+        pytest.param(["a", "--key", ""], "--key is empty", id="an empty key"),
+        pytest.param(["a", "--key", "k", "--producer", " "], "--producer is empty", id="an empty producer"),
+    ],
+)
+def test_a_wrong_key_changes_nothing(sessions: Sessions, sms: Sms, command: str, words: list[str], line: str) -> None:
+    stored(sessions, uid="a")
+
+    answer = sms(command, *words)
+
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert line in answer.err
+    assert states_of(sessions) == ["queued"]

@@ -162,6 +162,23 @@ def test_it_works_on_a_machine_without_any_setting(tmp_path: Path) -> None:
     assert "gsm, 1 part" in done.stdout
 
 
+@pytest.mark.parametrize("text", ["", " \n"], ids=["nothing", "blanks"])
+def test_that_a_text_without_a_word_is_refused_is_said(parts: Parts, text: str) -> None:
+    assert parts(text).stdout.startswith("An order of such a text is refused (text_missing)")
+    assert "text_missing" not in parts("Salom").stdout
+
+
+def test_at_a_terminal_it_says_how_a_text_ends(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    os.write(ours, b"Salom\n\x04")
+
+    done = run_alone("-", folder=tmp_path, stdin=theirs)
+
+    assert (done.returncode, done.stderr) == (0, "Type the text; Ctrl-D at the start of a line ends it.\n")
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_at_a_terminal_it_does_not_wait_for_a_text_without_a_word(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
 

@@ -16,6 +16,7 @@ from worker.campaigns.outcome import Outcome
 from worker.errors import SmsError
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_shortened = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE).fullmatch
 _written_phone = re.compile(r"\+[0-9 ().-]+").fullmatch
 BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")  # what SQLite writes next to a database's file
 LONGEST_LINE = 1 << 20  # bytes
@@ -31,18 +32,24 @@ def refuse_to_replace(file: Path, option: str, *, columns: Iterable[Sequence[str
 
     That are empty files, and earlier ones of ours: their first line has one of these *columns*, as CSV or as JSON.
     """
-    if not file.parent.is_dir():
-        raise Unwritable(f"{option} {file} cannot be written: there is no folder {file.parent}. Make it first.")
-    if file.resolve() in _of_the_database(database_url):
-        raise Unwritable(f"{option} {file} is the database: give another file. Nothing was changed.")
     try:
-        is_in_the_way = file.is_file() and not _is_ours(file, {tuple(one) for one in columns})
+        wrong = _why_not(file, {tuple(one) for one in columns}, database_url)
     except OSError as error:
-        raise Unwritable(f"{option} {file} cannot be replaced: {error.strerror or error}.") from None
-    if is_in_the_way:
-        raise Unwritable(f"{option} {file} is there, and no earlier one of ours: give another name, or remove it first.")
+        wrong = f"cannot be written: {error.strerror or error}"
+    if wrong:
+        raise Unwritable(f"{file} {wrong}. Name another file with {option}; nothing was changed.")
+
+
+def _why_not(file: Path, columns: set[tuple[str, ...]], database_url: str) -> str | None:
+    if not file.parent.is_dir():
+        return f"cannot be written: there is no folder {file.parent}"
     if file.is_dir():
-        raise Unwritable(f"{option} {file} cannot be written: it is a folder. Name a file in it.")
+        return "cannot be written: it is a folder"
+    if file.resolve() in _of_the_database(database_url):
+        return "is a file of the database"
+    if file.is_file() and not _is_ours(file, columns):
+        return "is there already, and is no earlier one of ours"
+    return None
 
 
 def _of_the_database(url: str) -> set[Path]:
@@ -110,6 +117,13 @@ def harmless(cell: object) -> object:
     return f"'{cell}" if is_formula else cell
 
 
+def explained(one: Outcome) -> str | None:
+    """Why it was refused; of a number that has lost its last digits, also who took them."""
+    if one.explanation and _shortened(one.line.phone.strip()):
+        return f"{one.explanation} Excel shortened it: make the column text, and fill it anew."
+    return one.explanation
+
+
 def reported(outcomes: Iterable[Outcome], out: IO[str]) -> Iterator[Outcome]:
     """Write what became of each row to *out* as it passes."""
     write = csv_writer(out).writerow
@@ -117,5 +131,5 @@ def reported(outcomes: Iterable[Outcome], out: IO[str]) -> Iterator[Outcome]:
     for one in outcomes:
         line = one.line
         row = (line.line, line.phone, line.uid, line.key, one.became.value)
-        write([harmless(cell) for cell in (*row, one.reason, one.explanation, one.parts, one.state)])
+        write([harmless(cell) for cell in (*row, one.reason, explained(one), one.parts, one.state)])
         yield one

@@ -81,6 +81,8 @@ def look(
         found = _found(person, chosen, receiver)
         counts = Counter(one.state for one in _found(person, chosen, receiver))
         typer.echo(_counted(counts), err=json)
+        if receiver and not counts:
+            typer.echo(_nothing_for(receiver, _found(person, chosen, None)), err=True)
         for one in islice(found, limit or (None if json else FOR_PEOPLE)):
             typer.echo(written(one))
     _say_what_is_not_shown(counts, limit or (None if json else FOR_PEOPLE), err=json)
@@ -136,6 +138,12 @@ def _found(person: Person, chosen: Chosen, receiver: str | None) -> Iterator[Lis
     return (one for one in every if wanted is None or wanted in _names_of(receiver_of(one.target)))
 
 
+def _nothing_for(receiver: str, others: Iterator[Listed]) -> str:
+    there = Counter(receiver_of(one.target) for one in others).most_common(MOST_NAMED)
+    instead = f" Others have: {', '.join(visible(name) for name, _ in there)}." if there else ""
+    return f"The receiver {visible(receiver)} has none of these.{instead}"
+
+
 def _names_of(receiver: str) -> set[str]:
     """As it is shown, and without what stands before the colon.
 
@@ -151,7 +159,9 @@ def _not_failed(person: Person, ids: Sequence[int]) -> int:
         states = store.states_of(session, ids) if ids else {}
     if missing := [str(one) for one in ids if one not in states]:
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-        raise WrongInput(f"There is no callback {', '.join(missing[:MOST_NAMED])}{more}: correct the id and try again.")
+        these = ("is no callback", "id") if len(missing) == 1 else ("are no callbacks", "ids")
+        some = ", ".join(missing[:MOST_NAMED])
+        raise WrongInput(f"There {these[0]} {some}{more}: correct the {these[1]} and try again.")
     others = {one: state for one, state in states.items() if state != CallbackState.FAILED}
     for one, state in sorted(others.items()):
         typer.echo(f"{one} is {state}, not failed.", err=True)

@@ -17,16 +17,17 @@ import typer
 from models.lifecycle import Lane
 from worker.campaigns import template as templates
 from worker.campaigns.campaign import Campaign
+from worker.campaigns.csv_file import DELIMITERS
 from worker.campaigns.earlier import warning
 from worker.campaigns.findings import Findings, Price
 from worker.campaigns.look import look
 from worker.campaigns.ordering import order
 from worker.campaigns.outcome import Became, Outcome
-from worker.campaigns.rows import column
+from worker.campaigns.rows import UnreadableFile, column
 from worker.campaigns.source import Source, open_source
 from worker.campaigns.template import Fill
 from worker.campaigns.written import REPORT_COLUMNS, refuse_to_replace, reported, whole
-from worker.cli.campaign_shown import looked_at, ordered
+from worker.cli.campaign_shown import looked_at, ordered, what_holds_up
 from worker.cli.given import WrongInput, moment, words
 from worker.cli.person import Who, a_person
 from worker.cli.progress import watched
@@ -89,6 +90,10 @@ class Planned(NamedTuple):
         per_part = self.settings.price_per_part_of_nickname.get(nickname or "", self.settings.price_per_part)
         return Price(per_part, self.settings.price_currency)
 
+    def notes(self) -> list[str]:
+        """Why what is ordered now may not reach those it is ordered for, or not at once."""
+        return what_holds_up(self.settings, self.campaign.lane, self.person.now())
+
     def look(self) -> Iterator[Outcome]:
         """Read the file, and change nothing."""
         outcomes = look(self.campaign, sessions=self.person.sessions, terms=self._terms)
@@ -132,15 +137,14 @@ def campaign(
     First it reads the whole file and says what it would order, what that costs and what is wrong; then it asks.
     """
     settings = load_settings()
-    if report or not dry_run:
-        _refuse_report(report or _beside(file), file, settings)
+    _refuse_wrong_files(file, report, settings, dry_run=dry_run)
     source = open_source(file, encoding=encoding, delimiter=delimiter, sheet=sheet)
     made = Campaign(
         name=_name(name, source),
         lane=lane,
         producer=_word(producer, "--producer") or PRODUCER,
         rows=source.rows,
-        phone_column=column(source.rows.header, phones),
+        phone_column=_phone_column(source.rows.header, phones, delimiter),
         fill=_fill(source.rows.header, template, text, allow_empty=allow_empty),
         run=uuid4(),
         countries=settings.countries,
@@ -155,7 +159,12 @@ def _beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.report.csv")
 
 
-def _refuse_report(report: Path, file: Path, settings: Settings) -> None:
+def _refuse_wrong_files(file: Path, given: Path | None, settings: Settings, *, dry_run: bool) -> None:
+    if file.is_dir():
+        raise WrongInput(f"{file} is a folder: name the file in it.")
+    if dry_run and not given:
+        return
+    report = given or _beside(file)
     if report.resolve() == file.resolve() or (report.exists() and file.exists() and report.samefile(file)):
         raise WrongInput("--report is the file itself: give another one.")
     refuse_to_replace(report, "--report", columns=[REPORT_COLUMNS], database_url=settings.database_url)
@@ -172,7 +181,9 @@ def _run(planned: Planned, *, yes: bool, dry_run: bool) -> None:
     if planned.json and dry_run:
         _print_json(planned, found, dry_run=True)
     elif not planned.json:
-        _print(looked_at(found, planned.price, lane=planned.campaign.lane, campaign=planned.campaign.name))
+        about: dict[str, Any] = {"lane": planned.campaign.lane, "campaign": planned.campaign.name}
+        countries = planned.settings.countries
+        _print(looked_at(found, planned.price, **about, notes=planned.notes(), countries=countries))
     if dry_run:
         typer.echo("Nothing was ordered: this was a dry run.", err=planned.json)
     else:
@@ -192,7 +203,7 @@ def _carry_out(planned: Planned, before: Findings, *, yes: bool) -> None:
     if planned.json:
         _print_json(planned, found, dry_run=False)
     else:
-        _print(ordered(found, planned.price, report=planned.report_file))
+        _print(ordered(found, planned.price, report=planned.report_file, notes=planned.notes()))
     if found.became[Became.REFUSED]:
         raise typer.Exit(1)
 
@@ -225,6 +236,7 @@ def _print(lines: Iterable[str]) -> None:
 def _print_json(planned: Planned, found: Findings, *, dry_run: bool) -> None:
     report = planned.report if dry_run else planned.report_file
     known = {"campaign": planned.campaign.name, "dry_run": dry_run, "report": report and str(report)}
+    known["notes"] = planned.notes()
     typer.echo(dumps(known | found.known(planned.price), ensure_ascii=False))
 
 
@@ -239,6 +251,18 @@ def _word(given: str | None, option: str) -> str | None:
     if given and len(given) > WORD_CHARACTERS:
         raise WrongInput(f"{option}: at most {WORD_CHARACTERS} characters.")
     return words(given, option)
+
+
+def _phone_column(header: Sequence[str], name: str, delimiter: str | None) -> int:
+    try:
+        return column(header, name)
+    except UnreadableFile as error:
+        if delimiter and len(header) == 1 and (other := next((one for one in DELIMITERS if one in header[0]), None)):
+            looks = f"The header looks as if {other!r} stood between the columns: leave --delimiter out."
+            raise UnreadableFile(f"{error} {looks}") from None
+        is_there_twice = name.strip().casefold() in (one.casefold() for one in header)
+        hint = "" if is_there_twice else " Say with --column which holds the phones."
+        raise UnreadableFile(f"{error}{hint}") from None
 
 
 def _fill(header: Sequence[str], template: str | None, text: str | None, *, allow_empty: bool) -> Fill:

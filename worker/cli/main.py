@@ -1,8 +1,10 @@
 """The console command ``sms``."""
 
 import importlib
+import inspect
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -43,6 +45,19 @@ class ImportedWhenCalled(TyperGroup):
         name, placeholder, rest = super().resolve_command(ctx, args)
         return name, _imported(str(name)) if placeholder else None, rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; what the library says of a wrong word, and of a question without an answer, in plainer words."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+        except typer.Abort:  # at a question: a Ctrl-C elsewhere is none yet
+            typer.echo(
+                "\nNothing was changed: nobody answered. Where nobody can, give --yes, which does not ask.", err=True
+            )
+            raise typer.Exit(1) from None
+
 
 def _imported(name: str) -> Any:
     structlog = importlib.import_module("structlog")
@@ -50,10 +65,19 @@ def _imported(name: str) -> Any:
     module = NAMES.get(name, name)
     command = getattr(importlib.import_module(f"worker.cli.{module}"), module)
     if isinstance(command, typer.Typer):
-        return get_command(command)
+        return _reflowed(get_command(command))
     alone = typer.Typer(add_completion=False)
     alone.command(name)(command)
-    return get_command(alone)
+    return _reflowed(get_command(alone))
+
+
+def _reflowed(command: Any) -> Any:
+    """*command* with paragraphs that are as wide as the terminal, not as our source; lists stay as they are."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(one if "\n " in one or "\n- " in one else one.replace("\n", " ") for one in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _reflowed(inner)
+    return command
 
 
 app = typer.Typer(
@@ -63,6 +87,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, and secrets with them
 )
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"sms {version('getsms-worker')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which release.")
+    ] = False,
+) -> None:
+    pass
+
+
 for _name, _help in COMMANDS.items():
     app.command(_name, help=_help)(lambda: None)
 

@@ -90,6 +90,8 @@ def _words(text: str | None, file: Path | None) -> str:
         if file:
             raise WrongInput("There is a text and a --file: give one of them.")
         return str(text)
+    if not file and text == STDIN and sys.stdin.isatty():
+        typer.echo("Type the text; Ctrl-D at the start of a line ends it.", err=True)
     if not file and text is None and sys.stdin.isatty():
         raise WrongInput('Which text? Write it in quotes: sms parts "…", name a --file, or say - and type it.')
     try:
@@ -133,6 +135,8 @@ def _size(text: str, money: Money) -> dict[str, Any]:
 
 def _as_lines(text: str, changed: dict[str, str], money: Money) -> Iterator[Text | Table]:
     size = measure(text)
+    if not text.strip():
+        yield Text("An order of such a text is refused (text_missing): there is no word in it.")
     yield Text(f"{size.encoding}, {_count(size)}, {size.left} left", style="bold")
     if characters := _dear(text):
         yield Text(f"\n{WHY[size.encoding]}")

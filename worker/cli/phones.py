@@ -1,5 +1,6 @@
 """Numbers that a person names: on the command line, or in a file."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from worker.phone import MOST_DIGITS, normalised
 
 STANDARD_INPUT = "-"
 MOST_NAMED = 10  # in one line
+LONGEST_PIECE = 7  # digits
+PIECE = re.compile(r"[+(]*\d[\d().-]*").fullmatch
 
 Numbers = Annotated[
     list[str] | None, typer.Argument(metavar="PHONE", help="Numbers, as people write them; with blanks in quotes.")
@@ -37,6 +40,8 @@ def phones_of(
 
     Raises `WrongInput` if nothing is, or if one is no number that takes SMS; with *skip_bad* that is only said.
     """
+    if not skip_bad:
+        _refuse_pieces(numbers or [], countries)
     good: dict[str, None] = {}
     bad: list[str] = []
     for where, written in _written(numbers or [], file):
@@ -62,6 +67,23 @@ def of_lanes(count: int, lanes: Sequence[Lane], what: str) -> str:
     return f"{count} number{'s' * (count != 1)}: {what} by {', '.join(lanes)}"
 
 
+def _refuse_pieces(numbers: Sequence[str], countries: Sequence[str]) -> None:
+    """A shell makes several words of a number with blanks that is not in quotes."""
+    pieces = [one for one in numbers if len(_digits(one)) <= LONGEST_PIECE and not _is_number(one, countries)]
+    if len(pieces) > 1 and all(PIECE(one) for one in pieces):
+        raise WrongInput(
+            'These look like pieces of a number: put one with blanks in quotes, such as "+998 90 123-45-67". '
+            "Nothing was changed."
+        )
+
+
+def _is_number(written: str, countries: Sequence[str]) -> bool:
+    try:
+        return bool(normalised(written, countries))
+    except OrderRefused:
+        return False
+
+
 def _written(numbers: Sequence[str], file: str | None) -> Iterator[tuple[str, str]]:
     yield from ((f"number {place}", number) for place, number in enumerate(numbers, 1))
     if file is not None:
@@ -77,8 +99,11 @@ def _read(file: str) -> bytes:
 
 
 def _hidden(written: str) -> str:
-    digits = "".join(one for one in written if one.isdecimal())
-    return masked(digits[-MOST_DIGITS:]) or "no digits"
+    return masked(_digits(written)[-MOST_DIGITS:]) or "no digits"
+
+
+def _digits(written: str) -> str:
+    return "".join(one for one in written if one.isdecimal())
 
 
 def _in_short(refused: OrderRefused) -> str:

@@ -1,9 +1,12 @@
 """What is shown of messages: no text, and no more of a phone than its last four digits, unless it is asked for."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from worker.errors import OrderRefused
+from worker.phone import MOST_DIGITS, normalised
 from worker.store.unconfirmed import Unconfirmed
 
 SHOWN_DIGITS = 4
@@ -16,6 +19,18 @@ def masked(phone: str) -> str:
     '********4567'
     """
     return "*" * max(0, len(phone) - SHOWN_DIGITS) + phone[-SHOWN_DIGITS:]
+
+
+def masked_as_written(phone: str, countries: Sequence[str]) -> str:
+    """The same of a number as people write it, however they do; empty if there is no digit in it.
+
+    >>> [masked_as_written(one, ["UZ"]) for one in ("+998 90 123-45-67", "901234567", "71 123-45-67", "Ali")]
+    ['********4567', '********4567', '*****4567', '']
+    """
+    try:
+        return masked(normalised(phone, countries))
+    except OrderRefused:
+        return masked("".join(one for one in phone if one.isdecimal())[-MOST_DIGITS:])
 
 
 def visible(words: str) -> str:

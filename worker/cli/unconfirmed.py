@@ -140,7 +140,8 @@ def _decide(person: Person, verdict: Verdict, chosen: Chosen, *, yes: bool, dry_
         typer.echo("Nothing was changed.")
         raise typer.Exit(1)
     moved = _carry_out(person, verdict, found)
-    typer.echo(f"{moved} {DONE[verdict]}, as {person.who} decided.")
+    if found:
+        typer.echo(f"{moved} {DONE[verdict]}, as {person.who} decided.")
     left = settled + len(found) - moved
     if left:
         typer.echo(f"{left} no longer unconfirmed, and left as {'it is' if left == 1 else 'they are'}.")
