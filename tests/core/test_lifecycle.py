@@ -11,7 +11,7 @@ from sqlalchemy import CheckConstraint, Engine, insert, inspect, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
-from models import Account, Base, Batch, Callback, Circuit, Decision, Message, RefusedIntake, Report
+from models import Account, Base, Batch, Block, Callback, Circuit, Decision, Message, RefusedIntake, Report, Tally
 from models.lifecycle import (
     FINAL,
     MOVES,
@@ -126,6 +126,8 @@ KNOWN_WORDS = [
     ("circuits", "room_known", Room),
     ("circuits", "state_known", CircuitState),
     ("decisions", "what_known", Verdict),
+    ("blocks", "lane_known", Lane),
+    ("tallies", "lane_known", Lane),
 ]
 
 
@@ -173,6 +175,14 @@ def a_refused_intake_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
     return RefusedIntake, dict.fromkeys(words, "x") | {"body_encoding": "utf-8", "created_at": NOON} | changes
 
 
+def a_block_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
+    return Block, {"phone": "998901234567", "lane": "bulk", "who": "a test", "at": NOON} | changes
+
+
+def a_tally_with(**changes: Any) -> tuple[type[Base], dict[str, Any]]:
+    return Tally, {"day": NOON.date(), "producer": "shop", "lane": "bulk", "messages": 1} | changes
+
+
 IMPOSSIBLE = {
     "ck_messages_state_known": a_message_with(state="sent"),
     "ck_messages_lane_known": a_message_with(lane="fast"),
@@ -206,6 +216,10 @@ IMPOSSIBLE = {
     "ck_circuits_probe_at_iff_open": a_circuit_with(state="open", probe_at=None),
     "ck_decisions_what_known": a_decision_with(what="forget"),
     "ck_refused_intakes_body_encoding_known": a_refused_intake_with(body_encoding="latin"),
+    "ck_blocks_lane_known": a_block_with(lane="fast"),
+    "ck_blocks_lifted_by_iff_lifted": a_block_with(lifted_at=NOON),
+    "ck_tallies_lane_known": a_tally_with(lane="fast"),
+    "ck_tallies_counts_sane": a_tally_with(messages=-1),
 }
 
 
