@@ -1,6 +1,7 @@
 """``sms export``: messages as CSV or JSON lines, however many they are."""
 
 import errno
+import os
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -126,6 +127,8 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # whoever read has enough of it
             raise
+        with Path(os.devnull).open("wb") as nowhere:  # or what is still buffered fails once more when Python ends
+            os.dup2(nowhere.fileno(), out.fileno())
         raise Unwritable(f"Standard output cannot be written: {error.strerror}.") from None
 
 
