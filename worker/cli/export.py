@@ -1,8 +1,8 @@
 """``sms export``: messages as CSV or JSON lines, however many they are."""
 
 import errno
-import os
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
