@@ -11,6 +11,8 @@ from servers import wait_for
 from sqlalchemy import text
 from system import System
 
+from worker.orders import uid_of_key
+
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 UPKEEP = "sms.upkeep"
@@ -34,15 +36,15 @@ def test_an_order_to_a_bells_queue_is_kept_with_its_body(house: System, queue: s
     house.beat()
     house.worker()
 
-    sent = house.producer.send_task("sms.send", args=["998907654321", "Salom"], kwargs={"key": "k-1"}, queue=queue)
+    order = {"args": ["998907654321", "Salom"], "kwargs": {"key": "k-1"}}
+    sent = house.producer.send_task("sms.send", **order, queue=queue)
 
-    refused = the_refused(house)
-    assert (refused.queue, refused.reason, refused.task, refused.uid) == (queue, "not_a_lane", "sms.send", sent.id)
+    refused, uid = the_refused(house), uid_of_key("default", "k-1")
+    assert (refused.queue, refused.reason, refused.task, refused.uid) == (queue, "not_a_lane", "sms.send", uid)
     assert json.loads(refused.body) == {
         "task": "sms.send",
         "id": sent.id,
-        "args": ["998907654321", "Salom"],
-        "kwargs": {"key": "k-1"},
+        **order,
     }
     assert goes_on(house)
 
