@@ -43,11 +43,14 @@ class Cutter:
     def _look(self) -> None:
         while True:
             time.sleep(self._look_every_seconds)
-            now = time.monotonic()
-            with self._lock:
-                for sock in [sock for sock, end in self._ends.items() if end <= now]:
-                    del self._ends[sock]
-                    _cut(sock)
+            self._cut_due(time.monotonic())
+
+    def _cut_due(self, now: float) -> None:
+        # By itself, so that the thread does not hold the last socket that it cut until it cuts another one.
+        with self._lock:
+            for sock in [sock for sock, end in self._ends.items() if end <= now]:
+                del self._ends[sock]
+                _cut(sock)
 
 
 def _cut(sock: Any) -> None:
