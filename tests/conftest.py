@@ -11,9 +11,12 @@ import redis
 from servers import PostgresServer, administer, database
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
+from system import System
 
 from migrations.schema import upgrade
 from worker.embedded.valkey import Valkey
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.running import RunningSandbox, running_sandbox
 from worker.store.engine import make_engine, make_sessions
 
 OWN_POSTGRES = "TEST_POSTGRES_URL"  # postgresql+psycopg://USER:PASSWORD@HOST/NAME of somebody who may create databases
@@ -96,3 +99,17 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def sessions(engine: Engine) -> sessionmaker[Session]:
     return make_sessions(engine)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox(SandboxConfig(port=0, control_port=0, delivery_seconds=(0.0, 0.3))) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def house(tmp_path: Path, redis_url: str, database_url: str, sandbox: RunningSandbox) -> Iterator[System]:
+    """A house with a gateway, a broker and a database, in which nothing runs yet."""
+    house = System(tmp_path, redis_url=redis_url, database_url=database_url, sandbox=sandbox)
+    yield house
+    house.stop()

@@ -14,7 +14,7 @@ from worker.campaigns.seen import Occurrence, Seen
 from worker.campaigns.template import Fill
 from worker.envelope import Envelope
 from worker.errors import OrderRefused
-from worker.orders import uid_of_key, uid_of_part
+from worker.orders import uid_of_key
 from worker.phone import normalised
 
 AT_ONCE = 500  # messages in one order, which is one transaction: others who write get their turn between two
@@ -47,10 +47,6 @@ class Chunk(NamedTuple):
     lines: Sequence[Line]
     ordered: Sequence[Line]
     envelope: Envelope
-
-    def part_uid(self, position: int) -> str:
-        """Under which the message at *position* of `ordered` is kept if it is refused before its key is read."""
-        return uid_of_part(self.envelope.task_id, position)
 
 
 @dataclass(frozen=True, slots=True)

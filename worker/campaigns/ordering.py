@@ -47,12 +47,7 @@ def _outcomes(chunk: Chunk, sessions: sessionmaker[Session], terms: Terms) -> It
 
 
 def _whys(session: Session, chunk: Chunk, found: Mapping[str, Found]) -> dict[int, OrderRefused]:
-    """Why lines were refused. What was wrong with one before its key was read stands under its place in the order."""
-    uids = {
-        line.line: (line.uid or "", chunk.part_uid(position))
-        for position, line in enumerate(chunk.ordered)
-        if line.uid not in found
-    }
-    kept = store.refusals(session, [uid for both in uids.values() for uid in both]) if uids else {}
-    lasts = {line: max((kept[uid] for uid in both if uid in kept), default=None) for line, both in uids.items()}
-    return {line: OrderRefused(last.reason, last.explanation) for line, last in lasts.items() if last}
+    """Why lines were refused."""
+    uids = {line.line: line.uid for line in chunk.ordered if line.uid and line.uid not in found}
+    kept = store.refusals(session, list(uids.values())) if uids else {}
+    return {line: OrderRefused(kept[uid].reason, kept[uid].explanation) for line, uid in uids.items() if uid in kept}
