@@ -10,18 +10,20 @@ IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name
 BUILD_LOCK_TIMEOUT = "10min"  # a concurrent build waits for the oldest transaction, and holds nobody up meanwhile
 
 
-def create_index(name: str, table: str, columns: list[str], *, where: str) -> None:
-    """Build a partial index; on PostgreSQL concurrently, so call it where each statement commits by itself."""
+def create_index(name: str, table: str, columns: list[str], *, where: str | None) -> None:
+    """Build an index, of the rows that *where* names if it does.
+
+    On PostgreSQL concurrently, so call it where each statement commits by itself.
+    """
+    rows = None if where is None else sa.text(where)
     if op.get_bind().dialect.name != "postgresql":
-        op.create_index(name, table, columns, sqlite_where=sa.text(where))
+        op.create_index(name, table, columns, sqlite_where=rows)
         return
     with _patience():
         if not op.get_bind().execute(sa.text(IS_VALID), {"name": name}).scalar():
             # A build that was broken off leaves an invalid index.
             op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
-        op.create_index(
-            name, table, columns, postgresql_where=sa.text(where), postgresql_concurrently=True, if_not_exists=True
-        )
+        op.create_index(name, table, columns, postgresql_where=rows, postgresql_concurrently=True, if_not_exists=True)
 
 
 def drop_index(name: str, table: str) -> None:

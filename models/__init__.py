@@ -11,6 +11,7 @@ from models.message import Message
 from models.refused_intake import RefusedIntake
 from models.report import Report
 from models.tally import Tally
+from models.worker import Worker
 
 __all__ = [
     "Account",
@@ -24,4 +25,5 @@ __all__ = [
     "RefusedIntake",
     "Report",
     "Tally",
+    "Worker",
 ]

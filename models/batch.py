@@ -32,6 +32,9 @@ class Batch(Base):
     )
     lease_until: Mapped[datetime | None] = mapped_column(doc="past it the worker is taken for dead")
     finished_at: Mapped[datetime | None] = mapped_column(doc="when its outcome was stored")
+    answer_ms: Mapped[int | None] = mapped_column(
+        doc="milliseconds from the first byte of the post to the end of the answer, or to where it broke off"
+    )
 
     __table_args__ = (
         one_of("state", BatchState),
@@ -42,4 +45,5 @@ class Batch(Base):
         CheckConstraint("(accepted IS NOT NULL) = (state = 'accepted')", name="accepted_iff_answered"),
         CheckConstraint("(refused IS NOT NULL) = (state = 'accepted')", name="refused_iff_answered"),
         partial("ix_batches_lease_until", "lease_until", where="state = 'posting'"),
+        partial("ix_batches_finished_at", "finished_at", where="finished_at IS NOT NULL"),
     )

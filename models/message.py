@@ -57,6 +57,7 @@ class Message(Base):
     finalized_at: Mapped[datetime | None]
     next_poll_at: Mapped[datetime | None] = mapped_column(doc="when to ask the gateway next; also the asker's lease")
     polls: Mapped[int] = mapped_column(doc="how often the gateway was asked")
+    traceparent: Mapped[str | None] = mapped_column(doc="the producer's trace (W3C Trace Context), where it sent one")
 
     __table_args__ = (
         one_of("state", MessageState),
@@ -85,5 +86,6 @@ class Message(Base):
         partial("ix_messages_key", "producer", "key", where="key IS NOT NULL"),
         partial("ix_messages_request_id", "request_id", where="request_id IS NOT NULL"),
         Index("ix_messages_phone", "phone", "id"),
+        Index("ix_messages_created_at", "created_at"),
         Index("ix_messages_batch_id", "batch_id"),
     )

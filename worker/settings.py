@@ -176,7 +176,12 @@ class Settings(DatabaseSettings):
     callback_private_addresses: bool = Field(
         default=False, description="Whether callbacks may go to private addresses and by plain http."
     )
-    web_password: SecretStr | None = Field(None, description="Kept for the web page, which this release has not yet.")
+    web_password: SecretStr | None = Field(
+        None, description="Opens the web page to operators; without it the page is served on 127.0.0.1 alone."
+    )
+    web_viewer_password: SecretStr | None = Field(
+        None, description="Opens it to viewers, who see phones and texts masked and change nothing."
+    )
     retention_days: int = Field(
         0, ge=0, le=36_500, description="Final messages older than this are deleted; 0 keeps them all."
     )

@@ -13,11 +13,17 @@ from typer.main import get_command
 from worker.errors import SmsError
 from worker.storable import is_storable
 
-NAMES = {"import": "campaign"}  # of modules, where the command's own is a word of Python's
+NAMES = {"import": "campaign", "list": "listing"}  # of modules, where the command's own is a word of Python's
 COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with commands of its own
     "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat.",
     "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
     "sandbox": "Run the vendor's gateway re-created as a local server: it answers alike and sends no SMS.",
+    "send": "Order one SMS.",
+    "list": "List messages, newest first, filtered, a page at a time.",
+    "show": "Tell one message's whole story, from its order to its end.",
+    "stats": "Show how the house stands: what waits, what goes, the gateway; live with --watch.",
+    "doctor": "Check everything this needs, and say for each fault what to do.",
+    "web": "Serve the web page.",
     "unconfirmed": "List the messages that may or may not have been taken by the gateway; resend or drop them.",
     "cancel": "Stop messages that are not posted yet.",
     "ask": "Ask the gateway once more about messages that were given up as unknown.",
