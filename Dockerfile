@@ -1,4 +1,4 @@
-# One image for the worker, beat and the migration. No setting and no secret is in it.
+# One image for the worker, beat, the web page and the migration. No setting and no secret is in it.
 
 FROM python:3.12-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

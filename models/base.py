@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Index, Integer, MetaData, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Index, Integer, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
@@ -43,10 +43,18 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 
 class Base(DeclarativeBase):
-    """The tables of the project."""
+    """The tables of the project. What a class and its columns say of themselves, PostgreSQL keeps as comments."""
 
     metadata = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text, datetime: Instant, dict[str, Any]: Json}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Copy each doc to where SQLAlchemy looks for comments."""
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.__table__, Table):
+            cls.__table__.comment = cls.__doc__
+            for column in cls.__table__.columns:
+                column.comment = column.doc
 
 
 def listed(words: type[StrEnum] | frozenset[StrEnum]) -> str:

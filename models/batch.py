@@ -14,18 +14,20 @@ class Batch(Base):
 
     __tablename__ = "batches"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("accounts.id"))
-    lane: Mapped[str]
-    nickname: Mapped[str | None]
-    state: Mapped[str]
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, doc="in order of their posts")
+    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("accounts.id"), doc="the account it was posted with")
+    lane: Mapped[str] = mapped_column(doc="otp, normal or bulk: all its messages are of one lane")
+    nickname: Mapped[str | None] = mapped_column(
+        doc="sender name of all its messages; none: the gateway's short number"
+    )
+    state: Mapped[str] = mapped_column(doc="posting, accepted, refused, released or unconfirmed")
     size: Mapped[int] = mapped_column(SmallInteger, doc="messages in it")
     accepted: Mapped[int | None] = mapped_column(SmallInteger, doc="messages that the gateway took")
     refused: Mapped[int | None] = mapped_column(SmallInteger, doc="messages that the gateway refused one by one")
-    worker: Mapped[str] = mapped_column(doc="who posted it")
+    worker: Mapped[str] = mapped_column(doc="who posted it: a name as in workers")
     reason: Mapped[str | None] = mapped_column(doc="why it was refused, released or left unconfirmed")
-    error_no: Mapped[int | None]
-    http_status: Mapped[int | None] = mapped_column(SmallInteger)
+    error_no: Mapped[int | None] = mapped_column(doc="the gateway's error number, if it refused the whole")
+    http_status: Mapped[int | None] = mapped_column(SmallInteger, doc="of the answer, if one came")
     created_at: Mapped[datetime] = mapped_column(doc="claimed; the post began right after")
     begins_by: Mapped[datetime | None] = mapped_column(
         doc="nothing has left yet, and nothing leaves from then on; none once the first byte may have left"

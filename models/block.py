@@ -10,16 +10,16 @@ from models.lifecycle import Lane
 
 
 class Block(Base):
-    """One number that gets nothing by one lane, from *at* until it is lifted. Rows stay: they say who did."""
+    """One number that gets nothing by one lane, from ``at`` until it is lifted. Rows stay: they say who did."""
 
     __tablename__ = "blocks"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, doc="in order of their coming")
     phone: Mapped[str] = mapped_column(doc="international, digits only")
-    lane: Mapped[str]
+    lane: Mapped[str] = mapped_column(doc="otp, normal or bulk: by which nothing is sent to it")
     reason: Mapped[str | None] = mapped_column(doc="in the words of whoever asked for it")
     who: Mapped[str] = mapped_column(doc="a person, or a producer's order (order:TASK_ID)")
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(doc="since when it gets nothing")
     lifted_at: Mapped[datetime | None] = mapped_column(doc="since when the number may be written to again")
     lifted_by: Mapped[str | None] = mapped_column(doc="who allowed it")
 

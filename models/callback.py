@@ -15,17 +15,19 @@ class Callback(Base):
 
     __tablename__ = "callbacks"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, doc="in order of their coming")
     event_id: Mapped[str] = mapped_column(unique=True, doc="the same on a repeat, so that the receiver can tell")
-    sms_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("messages.id", ondelete="CASCADE"))
-    target: Mapped[dict[str, Any]] = mapped_column(doc='{"task", "queue"} or {"url"}')
-    event: Mapped[dict[str, Any]] = mapped_column(doc="what is told")
-    state: Mapped[str]
+    sms_id: Mapped[int | None] = mapped_column(
+        BigId, ForeignKey("messages.id", ondelete="CASCADE"), doc="whose change is told; none of a refused order"
+    )
+    target: Mapped[dict[str, Any]] = mapped_column(doc='whom to tell: {"task", "queue"} or {"url"}')
+    event: Mapped[dict[str, Any]] = mapped_column(doc="what is told, with the phone")
+    state: Mapped[str] = mapped_column(doc="owed, told, or failed: given up after a day of tries")
     reason: Mapped[str | None] = mapped_column(doc="what went wrong at the last try")
-    attempts: Mapped[int] = mapped_column(SmallInteger)
-    created_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(SmallInteger, doc="how often it was tried")
+    created_at: Mapped[datetime] = mapped_column(doc="when it became true")
     next_try_at: Mapped[datetime | None] = mapped_column(doc="when to try next; also the teller's lease")
-    finished_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None] = mapped_column(doc="when it was told or given up")
     retried_at: Mapped[datetime | None] = mapped_column(doc="when a person had it tried again, for another day")
     retried_by: Mapped[str | None] = mapped_column(doc="who did")
 

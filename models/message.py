@@ -17,11 +17,11 @@ class Message(Base):
 
     __tablename__ = "messages"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, doc="in order of their coming")
     uid: Mapped[str] = mapped_column(unique=True, doc="the Celery task id, or made from producer and key")
     producer: Mapped[str] = mapped_column(doc="which application ordered it")
     key: Mapped[str | None] = mapped_column(doc="the producer's own name for it: same key, same message, for ever")
-    lane: Mapped[str]
+    lane: Mapped[str] = mapped_column(doc="otp, normal or bulk: the queue it came by; an earlier lane goes first")
     phone: Mapped[str] = mapped_column(doc="international, digits only")
     ordered_phone: Mapped[str | None] = mapped_column(
         doc="the number that was ordered, where a setting sends it elsewhere"
@@ -32,7 +32,9 @@ class Message(Base):
         doc="as it was ordered, where folding or transliteration changed it"
     )
     nickname: Mapped[str | None] = mapped_column(doc="sender name; without one the gateway's short number")
-    state: Mapped[str]
+    state: Mapped[str] = mapped_column(
+        doc="queued, posting, submitted, delivered, failed, unknown, cancelled, expired or unconfirmed"
+    )
     reason: Mapped[str | None] = mapped_column(doc="why it is in this state, in a word")
     error_no: Mapped[int | None] = mapped_column(doc="the gateway's error number, if it refused")
     gateway_status: Mapped[str | None] = mapped_column(doc="the gateway's last status word, as it came")
@@ -48,13 +50,13 @@ class Message(Base):
     resolved_by: Mapped[str | None] = mapped_column(doc="who decided last about its being unconfirmed")
     tags: Mapped[dict[str, Any]] = mapped_column(doc="the producer's own words, kept as they came")
     callback: Mapped[dict[str, Any] | None] = mapped_column(doc="whom to tell: a Celery task or an https address")
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(doc="when its order was stored")
     send_at: Mapped[datetime] = mapped_column(doc="not to be posted before")
     expires_at: Mapped[datetime | None] = mapped_column(doc="not to be posted from then on")
     posted_at: Mapped[datetime | None] = mapped_column(doc="when its last post began")
     submitted_at: Mapped[datetime | None] = mapped_column(doc="when the gateway's acceptance was stored")
     delivered_at: Mapped[datetime | None] = mapped_column(doc="when the phone had it, says the gateway")
-    finalized_at: Mapped[datetime | None]
+    finalized_at: Mapped[datetime | None] = mapped_column(doc="when its state became final")
     next_poll_at: Mapped[datetime | None] = mapped_column(doc="when to ask the gateway next; also the asker's lease")
     polls: Mapped[int] = mapped_column(doc="how often the gateway was asked")
     traceparent: Mapped[str | None] = mapped_column(doc="the producer's trace (W3C Trace Context), where it sent one")
@@ -77,13 +79,13 @@ class Message(Base):
         # Each partial index holds only the rows that some room still has work with, so its cost does not grow with age.
         partial("ix_messages_claim", "lane", "send_at", "id", where="state = 'queued'"),
         partial("ix_messages_fair", "lane", "producer", "send_at", "id", where="state = 'queued'"),
-        partial("ix_messages_ordered_phone", "ordered_phone", where="state = 'queued' AND ordered_phone IS NOT NULL"),
+        partial("ix_messages_ordered", "ordered_phone", where="ordered_phone IS NOT NULL"),
         partial("ix_messages_expiry", "expires_at", where="state = 'queued' AND expires_at IS NOT NULL"),
         partial("ix_messages_poll", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_poll_young", "polls", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_unconfirmed", "lane", "id", where="state = 'unconfirmed'"),
         partial("ix_messages_finalized_at", "finalized_at", where="finalized_at IS NOT NULL"),
-        partial("ix_messages_key", "producer", "key", where="key IS NOT NULL"),
+        partial("ix_messages_by_key", "key", "producer", where="key IS NOT NULL"),
         partial("ix_messages_request_id", "request_id", where="request_id IS NOT NULL"),
         Index("ix_messages_phone", "phone", "id"),
         Index("ix_messages_created_at", "created_at"),

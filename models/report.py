@@ -14,18 +14,18 @@ class Report(Base):
 
     __tablename__ = "reports"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, doc="in order of their coming")
     sms_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("messages.id", ondelete="CASCADE"), doc="our message; message_id is the gateway's name for it"
     )
-    request_id: Mapped[str | None]
-    message_id: Mapped[str | None]
+    request_id: Mapped[str | None] = mapped_column(doc="the gateway's name for the request")
+    message_id: Mapped[str | None] = mapped_column(doc="the gateway's name for the message")
     gateway_status: Mapped[str | None] = mapped_column(doc="the vendor's word; none in an answer to a post")
     state: Mapped[str | None] = mapped_column(doc="our word for it, if it has a final meaning")
-    error_no: Mapped[int | None]
-    billed_parts: Mapped[int | None]
-    sent_at: Mapped[datetime | None]
-    delivered_at: Mapped[datetime | None]
+    error_no: Mapped[int | None] = mapped_column(doc="the gateway's error number, if it named one")
+    billed_parts: Mapped[int | None] = mapped_column(doc="SMS parts by the gateway's count")
+    sent_at: Mapped[datetime | None] = mapped_column(doc="when it went to the phone, says the gateway")
+    delivered_at: Mapped[datetime | None] = mapped_column(doc="when the phone had it, says the gateway")
     received_at: Mapped[datetime] = mapped_column(doc="when we heard it")
     answer: Mapped[dict[str, Any]] = mapped_column(doc="the gateway's own row, without the text")
 

@@ -15,8 +15,8 @@ class Tally(Base):
     __tablename__ = "tallies"
 
     day: Mapped[date] = mapped_column(primary_key=True, doc="in the gateway's time zone")
-    producer: Mapped[str] = mapped_column(primary_key=True)
-    lane: Mapped[str] = mapped_column(primary_key=True)
-    messages: Mapped[int]
+    producer: Mapped[str] = mapped_column(primary_key=True, doc="which application ordered them")
+    lane: Mapped[str] = mapped_column(primary_key=True, doc="otp, normal or bulk")
+    messages: Mapped[int] = mapped_column(doc="accepted orders, repeated ones not counted")
 
     __table_args__ = (one_of("lane", Lane), CheckConstraint("messages >= 0", name="counts_sane"))

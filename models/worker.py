@@ -16,7 +16,7 @@ class Worker(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True, doc="as in batches.worker: Celery's name, pid, a random word")
     release: Mapped[str] = mapped_column(doc="of this project, that it runs")
-    started_at: Mapped[datetime]
+    started_at: Mapped[datetime] = mapped_column(doc="when it began")
     seen_at: Mapped[datetime] = mapped_column(doc="when it wrote last; a live one writes every few seconds")
     bell_at: Mapped[datetime | None] = mapped_column(doc="when it heard beat's bell last")
     left_at: Mapped[datetime | None] = mapped_column(doc="when it stopped in good order")

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
+from structlog.contextvars import bound_contextvars
 
 from worker.backoff import Dice, backoff
 from worker.errors import CallbackFailed
@@ -14,6 +15,7 @@ from worker.receivers import Receivers, receiver_of
 from worker.store import callbacks as store
 from worker.store.callbacks import Owed
 from worker.store.engine import reading
+from worker.store.noted import note
 
 log = structlog.get_logger()
 
@@ -94,6 +96,7 @@ class Callbacks:
                 how_long, reason = failing[one.id]
                 if how_long >= LEAST_FAILING and now >= one.owed_since + GIVE_UP_AFTER:
                     store.record_failed(session, one.id, reason, now=now)
+                    note(session, "sms_callbacks", "failed")
 
     def _tell(self, one: Owed) -> None:
         receiver = receiver_of(one.target)
@@ -109,6 +112,7 @@ class Callbacks:
         else:
             with self.sessions.begin() as session:
                 store.record_told(session, one.id, now=self.now())
+                note(session, "sms_callbacks", "told")
 
     def _call(self, one: Owed, receiver: str) -> CallbackFailed | None:
         # No connection is held here: a slow receiver must not drain the database's pool.
@@ -133,9 +137,10 @@ class Callbacks:
         pause = max(backoff(one.attempts, base=PAUSE[0], ceiling=PAUSE[1]) * self._jitter(), _asked(failed))
         tried = one.attempts >= LEAST_TRIES or self.receivers.failing(receiver, now)[0] >= LEAST_FAILING
         given_up = failed.for_good or (tried and now >= end)
-        fields = {"callback_id": one.id, "receiver": receiver, "attempts": one.attempts, "reason": failed.reason}
-        log.warning("callback_failed", **fields, given_up=given_up)
+        with bound_contextvars(uid=one.event.get("uid"), callback_id=one.id, receiver=receiver):
+            log.warning("callback_failed", attempts=one.attempts, reason=failed.reason, given_up=given_up)
         with self.sessions.begin() as session:
+            note(session, "sms_callbacks", "failed" if given_up else "again")
             if given_up:
                 store.record_failed(session, one.id, failed.reason, now=now)
             else:

@@ -88,8 +88,8 @@ if settings.broker_is_redis:
 
 
 @setup_logging.connect(weak=False)
-def _log_our_way(**_: Any) -> None:
-    log.configure(settings.log_format)
+def _log_our_way(*, loglevel: int, **_: Any) -> None:
+    log.configure(settings.log_format, level=loglevel)
     quotes = (consumer.UNKNOWN_FORMAT, consumer.UNKNOWN_TASK_ERROR, consumer.INVALID_TASK_ERROR)
     templates = frozenset({*quotes, consumer.MESSAGE_DECODE_ERROR, consumer.MESSAGE_REPORT})
     instead = "A message that no task here can read was put into refused_intakes."

@@ -11,8 +11,10 @@ from worker.errors import OrderRefused
 
 CONTRACT = "1.1"  #: of producers and workers; a minor one adds fields, which older workers keep in the tags
 CONTRACT_HEADER = "sms_contract"
+TRACE_HEADER = "traceparent"  #: W3C Trace Context, as OpenTelemetry writes it into a Celery message
 MAJOR = 1
 _version_of_ours = re.compile(rf"{MAJOR}(\.[0-9]+)*").fullmatch
+_is_trace = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 CANVAS = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}
 
 
@@ -29,6 +31,7 @@ class Envelope:
     raw: bytes = field(default=b"", repr=False)
     embed: Any = field(default=None, repr=False)  #: what is to follow, by the names of `CANVAS`
     contract: Any = None  #: the version in its header
+    traceparent: Any = None  #: its producer's trace as it came; `trace_of` says whether it is one
 
 
 def unpack(raw: bytes) -> Envelope:
@@ -42,7 +45,8 @@ def unpack(raw: bytes) -> Envelope:
         raise OrderRefused("not_protocol_2", "No Celery message of protocol 2: task and id are missing in its headers.")
     args, kwargs, embed = _body(message)
     times = headers.get("eta"), headers.get("expires")
-    return Envelope(headers["task"], str(headers["id"]), args, kwargs, *times, raw, embed, headers.get(CONTRACT_HEADER))
+    said = headers.get(CONTRACT_HEADER), headers.get(TRACE_HEADER)
+    return Envelope(headers["task"], str(headers["id"]), args, kwargs, *times, raw, embed, *said)
 
 
 def refuse_unsupported(envelope: Envelope) -> None:
@@ -53,6 +57,17 @@ def refuse_unsupported(envelope: Envelope) -> None:
     if word := follower(envelope.embed):
         explanation = f"{word} cannot be kept: what follows an SMS is told by its callback. Send the task alone."
         raise OrderRefused("canvas_unsupported", explanation)
+
+
+def trace_of(envelope: Envelope) -> str | None:
+    """Its producer's trace; None if it sent none, and for what is none by W3C's form: an order is never refused for it.
+
+    >>> trace_of(Envelope("sms.send", "1", [], {}, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01"))
+    '00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01'
+    >>> trace_of(Envelope("sms.send", "1", [], {}, traceparent="00-" + "0" * 32 + "-" + "b" * 16 + "-01"))
+    """
+    written = envelope.traceparent
+    return written if isinstance(written, str) and _is_trace(written) else None
 
 
 def follower(embed: Any) -> str | None:

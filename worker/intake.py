@@ -19,6 +19,7 @@ from worker.orders import Block, Cancel, New, Order, Refusal, Resolve
 from worker.store import admission, blocks, decisions
 from worker.store import intake as store
 from worker.store.engine import DATABASE_TROUBLE
+from worker.store.noted import note
 
 log = structlog.get_logger()
 
@@ -148,12 +149,16 @@ def _write(session: Session, orders: Sequence[Order], terms: Terms) -> Taken:
     # In their order, so that no cancel overtakes its own message, and yet many inserts at once.
     for kind, run in groupby(orders, key=type):
         if kind is New:
-            stored, kept_out = _insert(session, [order for order in run if isinstance(order, New)], terms)
+            new = [order for order in run if isinstance(order, New)]
+            stored, kept_out = _insert(session, new, terms)
             taken.stored += stored
             refusals += kept_out
+            note(session, "sms_orders", terms.lane, "repeated", amount=len(new) - stored - len(kept_out))
         else:
             for order in run:
                 _carry_out(session, order, terms, taken, refusals)
+                note(session, "sms_orders", terms.lane, "carried_out", amount=kind is not Refusal)
+    note(session, "sms_orders", terms.lane, "stored", amount=taken.stored)
     if refusals:
         kept = [(_queue(terms.lane), refusal) for refusal in refusals]
         taken.refused = store.insert_refusals(session, kept, now=terms.now)

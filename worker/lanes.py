@@ -6,7 +6,7 @@ heartbeat goes, and whoever looks next puts the list back where it came from.
 
 import secrets
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -96,6 +96,13 @@ return orders
 )
 
 
+class Lying(NamedTuple):
+    """Orders of a lane on Redis; one of `sms.send_many` is one of them."""
+
+    waiting: int  #: nobody has taken them yet
+    in_flight: int  #: a worker stores them just now, or died with them
+
+
 class LaneLists:
     """One taker's hold on the lanes' lists. *owner* names this process and no other that ever was."""
 
@@ -165,6 +172,21 @@ class LaneLists:
         """The processes that have shown within the last `DEAD_AFTER_SECONDS` that they run."""
         owners = sorted(owner.decode() for owner in cast("set[bytes]", self._redis.smembers(self._owners)))
         return [owner for owner in owners if self._redis.exists(self._alive(owner))]
+
+    def lying(self, lane: Lane) -> Lying:
+        """What lies on Redis of *lane* and is in no database yet."""
+        owners = (owner.decode() for owner in cast("set[bytes]", self._redis.smembers(self._owners)))
+        in_flight = [f"{self._inflight_of(owner)}:{lane}" for owner in owners]
+        return Lying(self._lengths(self._sublists(lane)), self._lengths(in_flight))
+
+    def abandoned(self) -> int:
+        """How many orders dead takers hold; the next taker of any lane puts them back."""
+        owners = {owner.decode() for owner in cast("set[bytes]", self._redis.smembers(self._owners))}
+        dead = owners.difference(self.alive())
+        return self._lengths([f"{self._inflight_of(owner)}:{lane}" for owner in dead for lane in Lane])
+
+    def _lengths(self, lists: Sequence[str]) -> int:
+        return sum([self._redis.llen(name) for name in lists])
 
     def queue(self, lane: Lane) -> str:
         """The list that Kombu pushes to."""

@@ -16,11 +16,15 @@ CHATTY = (
     "kombu",
     "urllib3",
     "alembic",
+    "opentelemetry",
 )
 
 
-def configure(log_format: Literal["json", "console"]) -> None:
-    """Send every log line, our own and the libraries', to standard error in one form."""
+def configure(log_format: Literal["json", "console"], *, level: int = logging.INFO) -> None:
+    """Send every log line, our own and the libraries', to standard error in one form.
+
+    A *level* below INFO is for our own lines only: at DEBUG libraries print whole orders.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -45,9 +49,10 @@ def configure(log_format: Literal["json", "console"]) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(max(level, logging.INFO))
+    logging.getLogger("worker").setLevel(level)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
 class Silence(logging.Filter):

@@ -12,7 +12,7 @@ from celery.worker.request import Request
 
 from models.lifecycle import Lane
 from worker.celery import LANES, app, settings
-from worker.envelope import CANVAS, CONTRACT_HEADER, Envelope, follower
+from worker.envelope import CANVAS, CONTRACT_HEADER, TRACE_HEADER, Envelope, follower
 from worker.errors import OrderRefused
 from worker.orders import TASKS, Refusal, refusal
 from worker.tasks import house, ring_submission
@@ -41,7 +41,8 @@ def _order(task: Any, *args: Any, **kwargs: Any) -> None:
     raw = json.dumps({"task": task.name, "id": request.id, "args": args, "kwargs": kwargs}).encode()
     embed = {name: request.get(name) for name in CANVAS}
     times = request.eta, request.expires
-    order = Envelope(task.name, request.id, list(args), kwargs, *times, raw, embed, request.get(CONTRACT_HEADER))
+    said = request.get(CONTRACT_HEADER), request.get(TRACE_HEADER)
+    order = Envelope(task.name, request.id, list(args), kwargs, *times, raw, embed, *said)
     try:
         _take(order, str(request.delivery_info["routing_key"]))
     except Exception as error:  # noqa: BLE001 - whatever it is, the order must not be acknowledged

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from models.lifecycle import Lane, MessageState
-from worker.envelope import Envelope, refuse_unsupported
+from worker.envelope import Envelope, refuse_unsupported, trace_of
 from worker.errors import OrderRefused
 from worker.operators import operator_of
 from worker.order_fields import (
@@ -244,6 +244,7 @@ def _row(fields: Row, keyless_uid: Callable[[], str], envelope: Envelope, terms:
         "tags": tags_of(sms),
         "callback": callback_of(sms, terms),
         "created_at": terms.now,
+        "traceparent": trace_of(envelope),
         **_recipient(sms.phone, terms),
         **_words(sms.text, terms),
         **_times(sms, uid, terms),

@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
+from structlog.contextvars import bound_contextvars
 
 from models.lifecycle import Room
+from worker import instruments
 from worker.backoff import Dice, ladder
 from worker.errors import GatewayError, RequestIdUnknown
 from worker.gateway import Gateway, Report
+from worker.gateway.replies import STATES
 from worker.store import circuits, polls
 from worker.store.circuits import Trouble
 from worker.store.moves import OWED
@@ -108,7 +111,8 @@ class Polling:
             if not self.turn(in_time) or not in_time():
                 break
             began = self.now()
-            asked.answers[request_id], trouble = self._ask(request_id)
+            with bound_contextvars(request_id=request_id):
+                asked.answers[request_id], trouble = self._ask(request_id)
             if trouble is None and self.now() - began > self.slow_after:
                 trouble = Trouble(SLOW)
             asked.misses = asked.misses + 1 if trouble else 0
@@ -119,17 +123,26 @@ class Polling:
 
     def _ask(self, request_id: str) -> tuple[Sequence[Report] | None, Trouble | None]:
         """What the gateway says, or None if it gave no usable answer, which says nothing about the message."""
+        began = self.now()
         try:
-            return self.gateway.reports(request_id), None
+            reports = self.gateway.reports(request_id)
         except RequestIdUnknown:
+            instruments.count_poll("not_known_yet", took=self.now() - began)
             return None, None  # it may be too early
         except GatewayError as error:
+            word = instruments.error_word(error.error_no, error.http_status)
+            instruments.count_poll("no_answer", took=self.now() - began, error=word)
             log.info("poll_without_answer", reason=error.reason, error_no=error.error_no)
             return None, Trouble(error.reason, error.http_status)
         except Exception as error:  # noqa: BLE001
+            instruments.count_poll("broke", took=self.now() - began)
             # Our own mistake about one answer must not hold up those that were leased with it, time and again.
             log.error("poll_broke", frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
             return None, None
+        instruments.count_poll("answered", took=self.now() - began)
+        for unknown in {one.gateway_status for one in reports} - STATES.keys():
+            instruments.count_unknown_status(unknown)
+        return reports, None
 
     def _judge(self, session: Session, lease: Lease, asked: Asked, now: datetime) -> None:
         """Open or close the polling circuit."""

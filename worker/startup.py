@@ -51,8 +51,10 @@ class IntakeStep(bootsteps.StartStopStep):
 
     def _tell_of_pause(self, rooms: House) -> None:
         if account := people.standing_of(rooms.sessions, settings.gateway_login):
-            why = {"reason": account.reason, "probe_at": str(account.probe_at), "held_by": account.held_by}
-            log.warning("account_is_paused", **why, hint="SELECT * FROM v_attention says what to do")
+            probe_at, hint = str(account.probe_at), "SELECT * FROM v_attention says what to do"
+            log.warning(
+                "account_is_paused", reason=account.reason, probe_at=probe_at, held_by=account.held_by, hint=hint
+            )
 
     def _warn_of_redis(self, lists: LaneLists) -> None:
         try:
@@ -89,3 +91,10 @@ def _check(sender: str, options: dict[str, Any], **_: Any) -> None:
 @signals.worker_shutting_down.connect(weak=False)
 def _leave(**_: Any) -> None:
     tasks.leave()
+
+
+@signals.worker_shutdown.connect(weak=False)
+@signals.worker_process_shutdown.connect(weak=False)
+def _say_goodbye(**_: Any) -> None:
+    """The pool is empty now; a child of a prefork pool says it for itself."""
+    tasks.say_goodbye()

@@ -8,9 +8,10 @@ from threading import Lock
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
+from structlog.contextvars import bound_contextvars
 
 from models.lifecycle import Lane
-from worker import quiet, trouble
+from worker import instruments, quiet, trouble
 from worker.backoff import backoff
 from worker.errors import (
     AccountRefused,
@@ -39,6 +40,14 @@ log = structlog.get_logger()
 RECORD_PAUSE = (timedelta(seconds=0.1), timedelta(seconds=5))
 LEASE_MARGIN = timedelta(seconds=15)  # past the time-outs; an answer stored still later is not lost either
 NOT_RECORDED = "answer_not_recorded"
+#: a metric's word for what came of a post; whatever else came is "unconfirmed"
+OUTCOMES: Mapping[type, str] = {
+    Acceptance: "accepted",
+    BatchRefused: "refused",
+    NicknameRefused: "refused",
+    AccountRefused: "account_refused",
+    GatewayUnavailable: "unavailable",
+}
 MISTAKES = 2  # of ours, that an answer in hand is tried again after
 
 
@@ -121,8 +130,9 @@ class Submission:
         if claimed.leaves_more:
             on_full()
         # No connection and no lock is held here: a slow gateway must not drain the database's pool.
-        answer, took = self._post(claimed)
-        self._record(claimed, Outcome(answer, gate, slow=took > self.slow_after))
+        with bound_contextvars(batch_id=claimed.batch_id, lane=str(claimed.lane)):
+            answer, took = self._post(claimed)
+            self._record(claimed, Outcome(answer, gate, slow=bool(took and took > self.slow_after), took=took))
         return True
 
     def _best_lane(self, lanes: Sequence[Lane]) -> Lane | None:
@@ -175,9 +185,9 @@ class Submission:
             self.pace.note(claimed.lane, len(claimed.messages), now=claimant.now)
         return claimed
 
-    def _post(self, claimed: Claimed) -> tuple[Acceptance | GatewayError, timedelta]:
-        """What came of it, and how long the gateway took for it once the post had begun."""
-        begun_at = self.now()
+    def _post(self, claimed: Claimed) -> tuple[Acceptance | GatewayError, timedelta | None]:
+        """What came of it, and how long the gateway took for it; None if the post never began."""
+        begun_at: datetime | None = None
 
         def begin() -> None:
             nonlocal begun_at
@@ -185,7 +195,7 @@ class Submission:
             begun_at = self.now()
 
         answer = self._submit(claimed, begin)
-        return answer, self.now() - begun_at
+        return answer, self.now() - begun_at if begun_at else None
 
     def _submit(self, claimed: Claimed, begin: Callable[[], None]) -> Acceptance | GatewayError:
         try:
@@ -194,7 +204,7 @@ class Submission:
             return error
         except Exception as error:  # noqa: BLE001
             # Our own mistake, after which nobody can say what left. Frames only: an error's words may hold a text.
-            log.error("post_broke", batch_id=claimed.batch_id, frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
+            log.error("post_broke", frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
             return SubmissionUnconfirmed(f"unexpected {type(error).__name__}")
 
     def _begin(self, claimed: Claimed) -> None:
@@ -223,41 +233,41 @@ class Submission:
                     known = self._settle(session, claimed, outcome)
             except DATABASE_TROUBLE as error:
                 if self.leaving() and self.now() - began > self.give_up_recording_after:
-                    self._drop(claimed, outcome.answer, "the database is away, and this worker is to stop")
+                    self._drop(outcome.answer, "the database is away, and this worker is to stop")
                     return
                 # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
-                log.warning("answer_waits_for_database", batch_id=claimed.batch_id, error=type(error).__name__)
+                log.warning("answer_waits_for_database", error=type(error).__name__)
                 self.wait(backoff(tries, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
             except Exception as error:  # noqa: BLE001
                 mistakes += 1
-                outcome = self._after_mistakes(mistakes, claimed, outcome, error)
+                outcome = self._after_mistakes(mistakes, outcome, error)
                 if mistakes > 2 * MISTAKES:
                     return  # upkeep finds the batch when its lease runs out
             else:
                 break
         if not known:
-            self._drop(claimed, outcome.answer, "the database came from a backup and has forgotten this batch")
+            self._drop(outcome.answer, "the database came from a backup and has forgotten this batch")
             return
         if session.info.get(OWED):
             self.on_owed()
         self._tell(claimed, outcome.answer)
+        _count(claimed, outcome)
 
-    def _after_mistakes(self, mistakes: int, claimed: Claimed, outcome: Outcome, error: Exception) -> Outcome:
+    def _after_mistakes(self, mistakes: int, outcome: Outcome, error: Exception) -> Outcome:
         """What is to be recorded instead of an answer that cannot be."""
         # Frames only: an error's words may hold a row, and its text.
         frames = traceback.format_tb(error.__traceback__)
-        log.error("answer_not_recorded", batch_id=claimed.batch_id, error=type(error).__name__, frames=frames)
+        log.error("answer_not_recorded", error=type(error).__name__, frames=frames)
         if mistakes != MISTAKES + 1:
             return outcome
-        self._drop(claimed, outcome.answer, "a mistake of ours keeps it from being stored")
+        self._drop(outcome.answer, "a mistake of ours keeps it from being stored")
         return replace(outcome, answer=NotRecorded(NOT_RECORDED))
 
-    def _drop(self, claimed: Claimed, answer: Acceptance | GatewayError, why: str) -> None:
+    def _drop(self, answer: Acceptance | GatewayError, why: str) -> None:
         """Leave with an answer that cannot be stored; its ids go to the log, where a person finds them."""
         ids = [(one.reference, one.request_id) for one in answer.accepted] if isinstance(answer, Acceptance) else []
         log.error(
             "answer_given_up",
-            batch_id=claimed.batch_id,
             outcome=type(answer).__name__,
             taken=ids,
             because=why,
@@ -266,30 +276,49 @@ class Submission:
 
     def _settle(self, session: Session, claimed: Claimed, outcome: Outcome) -> bool:
         """Store what came of a batch; return False if the database does not know it any more."""
-        now, batch_id, answer = self.now(), claimed.batch_id, outcome.answer
+        now, batch_id, answer, took = self.now(), claimed.batch_id, outcome.answer, outcome.took
         if not outcomes.lock(session, claimed):
             return False
         match answer:
             case Acceptance():
                 first_poll_at = now + self.first_poll_after()
-                outcomes.accept_batch(session, batch_id, answer, now=now, first_poll_at=first_poll_at)
+                outcomes.accept_batch(session, batch_id, answer, now=now, first_poll_at=first_poll_at, took=took)
             case NicknameRefused():
-                outcomes.refuse_batch(session, batch_id, answer, now=now)
+                outcomes.refuse_batch(session, batch_id, answer, now=now, took=took)
             case BatchRefused() if len(claimed.messages) == 1:
-                outcomes.refuse_batch(session, batch_id, answer, now=now)
+                outcomes.refuse_batch(session, batch_id, answer, now=now, took=took)
             case BatchRefused():
-                outcomes.split_batch(session, batch_id, answer, now=now)
+                outcomes.split_batch(session, batch_id, answer, now=now, took=took)
             case AccountRefused() | GatewayUnavailable() | NeverPosted():
-                outcomes.release_batch(session, batch_id, answer, now=now)
+                outcomes.release_batch(session, batch_id, answer, now=now, took=took)
             case _:
-                outcomes.leave_unconfirmed(session, batch_id, answer.reason, now=now, http_status=answer.http_status)
+                status = answer.http_status
+                outcomes.leave_unconfirmed(session, batch_id, answer.reason, now=now, http_status=status, took=took)
         trouble.judge_post(session, self.account_id, outcome, now=now)
         return True
 
     def _tell(self, claimed: Claimed, outcome: Acceptance | GatewayError) -> None:
-        told = {"batch_id": claimed.batch_id, "lane": str(claimed.lane), "messages": len(claimed.messages)}
+        messages = len(claimed.messages)
         if isinstance(outcome, Acceptance):
-            counts = {"refused": len(outcome.refused), "unanswered": len(outcome.unanswered)}
-            log.info("batch_accepted", accepted=len(outcome.accepted), **counts, **told)
+            refused, unanswered = len(outcome.refused), len(outcome.unanswered)
+            accepted = len(outcome.accepted)
+            log.info("batch_accepted", messages=messages, accepted=accepted, refused=refused, unanswered=unanswered)
         else:
-            log.warning("batch_not_accepted", outcome=type(outcome).__name__, reason=outcome.reason, **told)
+            log.warning("batch_not_accepted", messages=messages, outcome=type(outcome).__name__, reason=outcome.reason)
+
+
+def _count(claimed: Claimed, outcome: Outcome) -> None:
+    answer = outcome.answer
+    if isinstance(answer, Acceptance):
+        error = None
+    elif isinstance(answer, NeverPosted):
+        return  # nothing of it was ever to be seen on the wire
+    else:
+        error = instruments.error_word(answer.error_no, answer.http_status)
+    instruments.count_post(
+        claimed.lane,
+        OUTCOMES.get(type(answer), "unconfirmed"),
+        messages=len(claimed.messages),
+        took=outcome.took,
+        error=error,
+    )

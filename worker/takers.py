@@ -7,8 +7,10 @@ from threading import Event, Thread
 
 import structlog
 from redis.exceptions import RedisError
+from structlog.contextvars import bound_contextvars
 
 from models.lifecycle import Lane
+from worker import instruments
 from worker.backoff import backoff
 from worker.intake import Intake, Taken
 from worker.lanes import HEARTBEAT_SECONDS, LaneLists
@@ -22,6 +24,7 @@ IDLE_SECONDS = 0.25  # how late an order with a Celery priority of its own may b
 REQUEUE_SECONDS = 0.05
 PAUSE = (timedelta(seconds=0.2), timedelta(seconds=5))
 STOP_SECONDS = 15.0
+TROUBLES = {"redis": "broker", "database": "database"}  #: the metric's words
 
 
 class Takers:
@@ -81,6 +84,7 @@ class Takers:
                 failures = 0
 
     def _pause(self, name: str, failures: int, because: str, error: Exception) -> None:
+        instruments.count_trouble(TROUBLES.get(because, "mistake"))
         if failures == 1:
             # Nothing is lost: what was taken stays in flight, and Redis keeps the rest.
             log.warning("intake_pauses", thread=name, because=because, error=type(error).__name__)
@@ -89,11 +93,16 @@ class Takers:
     def _beat(self) -> None:
         self._lists.beat()
         if adopted := self._lists.adopt():
+            instruments.count_put_back(adopted)
             log.warning("orders_put_back", orders=adopted, because="their taker is gone")
         self._beat_too()  # last: no trouble with it keeps orders from being put back
         self._stopping.wait(HEARTBEAT_SECONDS)
 
     def _take(self, lane: Lane) -> None:
+        with bound_contextvars(lane=str(lane)):
+            self._take_some(lane)
+
+    def _take_some(self, lane: Lane) -> None:
         raws = self._lists.take(lane, most=ORDERS_AT_ONCE, most_bytes=BYTES_AT_ONCE)
         if not raws:
             self._lists.wait(lane, seconds=IDLE_SECONDS)
@@ -105,7 +114,6 @@ class Takers:
         self._lists.done(lane, requeue=requeue)
         log.info(
             "orders_taken",
-            lane=str(lane),
             orders=len(raws),
             stored=taken.stored,
             refused=taken.refused,

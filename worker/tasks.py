@@ -13,7 +13,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from worker import wiring
+from worker import instruments, tracing, wiring
 from worker.bell import Ringer
 from worker.celery import app, settings
 from worker.errors import CallbackFailed
@@ -47,6 +47,7 @@ def house() -> House:
             note_batch=note_batch,
             stopping=_stopping,
         )
+        _houses[pid].publisher.start()
     return _houses[pid]
 
 
@@ -94,6 +95,7 @@ def ring_lost_bells() -> None:
     """Ring for whatever stands in the table; a bell that was never heard is rung again here."""
 
     def room() -> None:
+        house().publisher.hear_bell()
         waiting = house().upkeep.waiting()
         if waiting.messages:
             ring_submission()
@@ -146,15 +148,25 @@ def leave() -> None:
     _stopping.set()
 
 
+def say_goodbye() -> None:
+    """Write what this process counted and traced to the end, and that it left."""
+    if rooms := _houses.get(os.getpid()):
+        rooms.publisher.stop()
+    tracing.finish()
+
+
 def calmly(room: Callable[[], object]) -> None:
     """Run *room*; leave trouble to the next bell. An error's own words may hold a row, with its phone and its text."""
     try:
         room()
     except DATABASE_TROUBLE as error:
+        instruments.count_trouble("database")
         log.warning("database_away", error=type(error).__name__, hint="nothing is lost; it is tried again")
     except (RedisError, BrokerError) as error:
+        instruments.count_trouble("broker")
         log.warning("broker_away", error=type(error).__name__, hint="nothing is lost; it is tried again")
     except Exception as error:  # noqa: BLE001
+        instruments.count_trouble("mistake")
         log.error("room_broke", error=type(error).__name__, frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
 
 

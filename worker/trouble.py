@@ -49,6 +49,7 @@ class Outcome:
     answer: Acceptance | GatewayError
     gate: Gate  #: as it was found when the batch was claimed
     slow: bool = False
+    took: timedelta | None = None  #: from the first byte of the post to the end of the answer; None if none left
 
 
 def judge_post(session: Session, account_id: int, outcome: Outcome, *, now: datetime) -> None:

@@ -10,10 +10,10 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
-from worker import quiet
+from worker import instruments, quiet
 from worker.quiet import QuietLanes
 from worker.restored import gap_of
-from worker.store import accounts, callbacks, claims, clocks, sweeps
+from worker.store import accounts, callbacks, claims, clocks, sweeps, workers
 from worker.store.clocks import Longest
 from worker.store.engine import DATABASE_TROUBLE, reading
 from worker.watermark import Watermark
@@ -48,12 +48,18 @@ class Upkeep:
             **{f"by_policy_{lane}": partial(self._by_policy, lane) for lane in Lane},
         }
         found = {name: self._calmly(name, sweep) for name, sweep in sweeps_of.items()}
+        for name, rows in found.items():
+            instruments.count_sweep(name, rows)
         if any(found.values()):
             log.info("sweep_found", **{name: rows for name, rows in found.items() if rows})
         return found
 
     def delete_old(self) -> int:
-        """Delete what is past its retention, a thousand rows at a time; return how many rows."""
+        """Delete what is past its retention, a thousand rows at a time; return how many rows.
+
+        Processes that are gone for long leave only their counts.
+        """
+        self._all_of(workers.fold)
         if self.retention is None:
             return 0
         before, deleted = self.now() - self.retention, 0
@@ -84,7 +90,8 @@ class Upkeep:
             return 0  # it is noticed later; this is the second net
         if gap is None:
             return 0
-        log.error("database_went_back", **gap._asdict(), remedy="stop all workers, then: sms recover --since TIME")
+        remedy = "stop all workers, then: sms recover --since TIME"
+        log.error("database_went_back", last_batch=gap.last_batch, highest=gap.highest, remedy=remedy)
         with self.sessions.begin() as session:
             accounts.hold(session, self.account_id, now=self.now(), who=accounts.BY_RESTORE, reason=str(gap))
         return 1

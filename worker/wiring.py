@@ -14,7 +14,7 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import Lane
-from worker import callbacks, trouble
+from worker import callbacks, tracing, trouble
 from worker.backoff import ladder
 from worker.bell import OneBell
 from worker.callbacks import Callbacks, Tell
@@ -25,8 +25,10 @@ from worker.gateway.http import http_gateway
 from worker.intake import Intake
 from worker.lanes import LaneLists
 from worker.limits import Limit, poll_turn, post_turn
+from worker.observed import count_moves, log_moves, watch
 from worker.order_fields import Caps, Terms
 from worker.polling import Polling
+from worker.publisher import Publisher
 from worker.quiet import QuietLanes
 from worker.receivers import MOST_AT_ONCE
 from worker.settings import Settings
@@ -65,6 +67,7 @@ class House:
     asking: Turnstile
     telling: Turnstile
     stopping: Event
+    publisher: Publisher  #: not started
 
 
 def build(
@@ -82,6 +85,8 @@ def build(
     """
     connections = settings.gateway_connections + settings.poll_connections + OTHER_CONNECTIONS
     sessions = make_sessions(make_engine(settings.database_url, connections=connections))
+    tracing.begin(worker)
+    watch(sessions, count_moves, log_moves, tracing.trace_moves)
     redis = make_redis(settings.redis_url) if settings.broker_is_redis else None
     bells = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS) if redis else None
     prefix = settings.redis_key_prefix
@@ -103,6 +108,7 @@ def build(
         asking=Turnstile(settings.poll_connections, stopping),
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
         stopping=stopping,
+        publisher=Publisher(sessions, worker, now=utc_now),
     )
 
 
@@ -203,6 +209,14 @@ def make_redis(url: str, *, timeout_seconds: float = REDIS_TIMEOUT_SECONDS) -> R
         health_check_interval=25,
         retry=Retry(NoBackoff(), 1),  # a connection that was cut meanwhile; whoever calls knows what to do after that
     )
+
+
+def looking_lists(settings: Settings) -> LaneLists | None:
+    """The lanes' lists for somebody who only looks, and does not wait long; None where the broker is not Redis."""
+    if not settings.broker_is_redis:
+        return None
+    redis = make_redis(settings.redis_url, timeout_seconds=BELL_TIMEOUT_SECONDS)
+    return LaneLists(redis, owner="looking", prefix=settings.redis_key_prefix)
 
 
 def terms(settings: Settings, lane: Lane) -> Terms:

@@ -18,7 +18,8 @@ from sqlalchemy import delete, event
 from models import Message
 from models.lifecycle import BatchState, Lane, MessageState
 from worker.cli.export import COLUMNS, REVEALED
-from worker.store.exports import Wanted, exported
+from worker.store.exports import exported
+from worker.store.listing import Wanted
 
 PHONE, TEXT = "998901234567", "Your code is 4821"
 Sms = Callable[..., Any]

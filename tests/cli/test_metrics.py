@@ -21,12 +21,15 @@ from sqlalchemy import Engine, event, insert, text
 from models import Callback, RefusedIntake
 from models.lifecycle import CallbackState, Lane, MessageState, Room
 from worker.embedded import processes
+from worker.instruments import KINDS
 from worker.metrics import HouseCollector
 from worker.store import accounts, circuits, figures
 from worker.store.engine import make_engine, make_sessions
 
 Sms = Callable[..., Any]
 Figures = Callable[..., float | None]
+#: what begins the names of what workers count, each with an end of its own
+COUNTED = tuple(f"{kind.name}_{end}" for kind in KINDS for end in ("total", "bucket", "count", "sum"))
 
 
 @pytest.fixture
@@ -55,9 +58,9 @@ def test_an_empty_house_has_every_figure_and_all_are_zero(sms: Sms) -> None:
 
     shown = {(sample.name, *sample.labels.values()): sample.value for sample in samples(answer.out)}
     assert answer.code == 0
-    assert shown.pop(("sms_database_up",)) == 1
+    assert [shown.pop((f"sms_{server}_up",)) for server in ("database", "redis")] == [1, 1]
     assert set(shown.values()) == {0}
-    assert {name for name, *_ in shown} == {
+    assert {name for name, *_ in shown if not name.startswith(COUNTED)} == {
         "sms_waiting_messages",
         "sms_waiting_oldest_seconds",
         "sms_lane_quiet",
@@ -69,6 +72,10 @@ def test_an_empty_house_has_every_figure_and_all_are_zero(sms: Sms) -> None:
         "sms_callbacks_owed",
         "sms_callbacks_failed",
         "sms_refused_intakes",
+        "sms_workers",
+        "sms_later_messages",
+        "sms_unconfirmed_oldest_seconds",
+        "sms_untaken_orders",
     }
     assert {lane for name, lane in (one for one in shown if len(one) > 1) if name == "sms_waiting_messages"} == set(
         Lane

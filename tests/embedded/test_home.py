@@ -1,3 +1,4 @@
+import json
 import socket
 from pathlib import Path
 
@@ -11,7 +12,17 @@ def test_a_folder_keeps_its_addresses(tmp_path: Path) -> None:
     first = homes.open_home(tmp_path)
 
     assert homes.open_home(tmp_path) == first
-    assert len({first.redis_port, first.gateway_port, first.control_port}) == 3
+    assert len({first.redis_port, first.gateway_port, first.control_port, first.web_port}) == 4
+
+
+def test_a_folder_of_an_earlier_release_gets_a_port_for_the_web_page_and_keeps_the_others(tmp_path: Path) -> None:
+    kept = {"redis_port": 20001, "gateway_port": 20002, "control_port": 20003}
+    (tmp_path / "state.json").write_text(json.dumps(kept))
+
+    first = homes.open_home(tmp_path)
+
+    assert (first.redis_port, first.gateway_port, first.control_port) == (20001, 20002, 20003)
+    assert homes.open_home(tmp_path) == first
 
 
 @pytest.mark.parametrize("folder", ["file/x", "file"], ids=["in a file", "a file"])
@@ -22,7 +33,11 @@ def test_a_folder_that_cannot_be_one_is_named_with_what_to_do(tmp_path: Path, fo
         homes.expect_writable(tmp_path / folder)
 
 
-@pytest.mark.parametrize("kept", ["", "{}", "[1]", '{"redis_port": 1}'], ids=["empty", "nothing", "a list", "a part"])
+@pytest.mark.parametrize(
+    "kept",
+    ["", "{}", "[1]", '{"redis_port": 1}', '{"redis_port": 1, "gateway_port": 2, "control_port": 3, "web": 4}'],
+    ids=["empty", "nothing", "a list", "a part", "something else"],
+)
 def test_an_unreadable_state_says_what_to_do(tmp_path: Path, kept: str) -> None:
     (tmp_path / "state.json").write_text(kept)
 

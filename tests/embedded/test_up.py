@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis
+import requests
 from pydantic import SecretStr
 from servers import is_gone, wait_for
 from sqlalchemy import Engine, text
@@ -93,6 +94,13 @@ def test_the_export_line_leads_every_other_command_here(house: Up, tmp_path_fact
     assert all(len(line) <= 80 for line in shown.splitlines() if line.startswith("    SMS_"))
 
 
+def test_the_web_page_s_address_is_shown_first_and_opens(house: Up) -> None:
+    shown = house.start()
+
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+/$", address_lines(shown)[0])
+    assert requests.get(address, timeout=30).status_code == 200
+
+
 def test_the_export_line_tells_no_password_of_ones_own() -> None:
     settings = some_settings(
         redis_url="redis://:hunter2@10.0.0.1/0", database_url="sqlite:///mine.db", redis_key_prefix="a b"
@@ -136,7 +144,7 @@ def test_killed_outright_it_leaves_nothing_behind_and_starts_again(house: Up) ->
     house.process.kill()
     house.process.wait()
 
-    assert len(children) == 4
+    assert len(children) == 5
     wait_for(lambda: all(is_gone(pid) for pid in children))
     house.start()
 

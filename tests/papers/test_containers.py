@@ -21,7 +21,7 @@ from worker.embedded.home import WORKER_STOP_SECONDS
 from worker.settings import PREFIX, SECRETS_DIR, Settings
 
 ROOT = Path(__file__).parents[2]
-NOT_HERE = {"SMS_BROKER_URL", "SMS_REDIS_KEY_PREFIX", "SMS_WEB_PASSWORD"}  # Redis comes with it, and is its own
+NOT_HERE = {"SMS_BROKER_URL", "SMS_REDIS_KEY_PREFIX"}  # Redis comes with it, and is its own
 GATEWAY = {"SMS_GATEWAY_URL": "http://127.0.0.1:9/smsgateway"}
 BIN = Path(sys.executable).parent
 Compose = Mapping[str, Any]
@@ -67,7 +67,7 @@ def server(compose: Compose, secrets: Path, tmp_path: Path) -> Iterator[Server]:
 @pytest.mark.check
 def test_every_setting_reaches_the_containers_once(compose: Compose) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {SECRETS_DIR}
-    for name in ("worker", "beat"):
+    for name in ("worker", "beat", "web"):
         service = compose["services"][name]
         given = [*service["environment"], *service["secrets"]]
 
@@ -83,6 +83,8 @@ def test_the_commands_are_real(compose: Compose) -> None:
     assert "db" in COMMANDS
     assert commands["worker"][:4] == ["celery", "-A", "worker", "worker"]
     assert commands["beat"][:4] == ["celery", "-A", "worker", "beat"]
+    assert commands["web"][:2] == ["sms", "web"]
+    assert "web" in COMMANDS
 
 
 @pytest.mark.check
@@ -100,15 +102,16 @@ def test_a_worker_has_time_to_finish_its_posts(compose: Compose) -> None:
 @pytest.mark.check
 def test_nothing_starts_before_what_it_needs(compose: Compose) -> None:
     needs = {"migrate": "service_completed_successfully", "postgres": "service_healthy", "redis": "service_healthy"}
-    for name in ("worker", "beat"):
+    for name in ("worker", "beat", "web"):
         assert {on: how["condition"] for on, how in compose["services"][name]["depends_on"].items()} == needs
-    assert all("healthcheck" in compose["services"][name] for name in ("worker", "beat", "postgres", "redis"))
+    assert all("healthcheck" in compose["services"][name] for name in ("worker", "beat", "web", "postgres", "redis"))
 
 
 @pytest.mark.check
-def test_no_port_is_open_and_no_secret_is_written_in(compose: Compose) -> None:
+def test_no_port_but_the_web_page_s_is_open_to_this_machine_and_no_secret_is_written_in(compose: Compose) -> None:
+    assert compose["services"]["web"]["ports"] == ["127.0.0.1:8088:8088"]
     for name, service in compose["services"].items():
-        assert "ports" not in service, name
+        assert "ports" not in service or name == "web", name
         assert "no-new-privileges:true" in service["security_opt"], name
         assert service["cap_drop"] == ["ALL"], name
     assert all(secret["file"] == f"secrets/{name}" for name, secret in compose["secrets"].items())
@@ -148,12 +151,14 @@ def test_the_readme_makes_every_secret_and_the_settings_take_them(
     env = {"PATH": os.environ["PATH"], SECRETS_DIR: str(secrets), **GATEWAY}
     ask = "from worker.settings import load_settings; s = load_settings()"
     ask += "; print(s.redis_url, s.gateway_login, s.database_url)"
+    ask += "; print(s.web_password.get_secret_value(), s.web_viewer_password.get_secret_value(), sep='\\n')"
     answer = subprocess.run(
         [sys.executable, "-c", ask], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
 
+    assert answer.stdout.splitlines()[1] != answer.stdout.splitlines()[2]
     password = (secrets / "postgres_password").read_text().strip()
-    assert re.fullmatch(r"redis://worker:\w{48}@redis:6379/0 YOUR LOGIN postgresql.+", answer.stdout.strip())
+    assert re.fullmatch(r"redis://worker:\w{48}@redis:6379/0 YOUR LOGIN postgresql.+", answer.stdout.splitlines()[0])
     assert f"sms:{password}@postgres/sms" in answer.stdout
 
 

@@ -55,6 +55,26 @@ class System:
         env = {"PATH": os.environ["PATH"], **self.env}
         self._beat = processes.start(command, log=self.folder / "beat.log", env=env, cwd=self.folder)
 
+    def stop_beat(self) -> None:
+        """The metronome stands still."""
+        if self._beat:
+            processes.stop(self._beat, seconds=10)
+
+    def kill_workers(self) -> None:
+        """As if the power failed."""
+        for worker in self._workers:
+            worker.kill()
+
+    def stop_workers(self) -> None:
+        """In good order."""
+        for worker in self._workers:
+            worker.stop()
+
+    def command(self, *words: str) -> None:
+        """Run ``sms`` with *words*, as a person would."""
+        env = {"PATH": os.environ["PATH"], **self.env}
+        subprocess.run([sys.executable, "-m", "worker.cli.main", *words], env=env, cwd=self.folder, check=True)
+
     def send(self, phone: str, text: str = "Kodingiz: 4821", *, lane: str = "otp", **options: Any) -> str:
         """Order one SMS as any Celery app does; the id that its producer sees."""
         sent = self.producer.send_task("sms.send", args=[phone, text], kwargs=options, queue=f"sms.{lane}")

@@ -1,20 +1,19 @@
 """``sms blocked``: who stands on the do-not-send list."""
 
-import json as as_json
 from datetime import datetime
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
 from worker.cli.chosen import LARGEST_ID, OfLane
-from worker.cli.given import WrongInput, moment
+from worker.cli.given import moment
 from worker.cli.person import a_person
+from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
 from worker.cli.shown import masked, visible
-from worker.errors import OrderRefused
-from worker.phone import normalised
-from worker.settings import Settings, load_settings
+from worker.cli.wanted import number
+from worker.settings import load_settings
 from worker.store import blocks
 from worker.store.blocks import Chosen, Listed
 from worker.store.engine import reading
@@ -35,32 +34,38 @@ def blocked(
     lifted_too: Annotated[bool, typer.Option("--all", help="Those that were lifted, too.")] = False,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all)."),
+        typer.Option(
+            min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json and --csv all)."
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")] = False,
+    json: ForPrograms = False,
+    csv: ForSpreadsheets = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show whole phones.")] = False,
 ) -> None:
-    """Show the do-not-send list, what was put there last at first: which number gets nothing by which lane, and why."""
+    """Show the do-not-send list, what was put there last at first: which number gets nothing by which lane, and why.
+
+    Exit code 0: shown. 2: wrong input or settings, an unreachable database.
+    """
     settings = load_settings()
-    chosen = Chosen(_phone(phone, settings), lane, moment(since, "--since", settings.zone), lifted_too)
+    write = writer(Listed._fields, as_json=json, as_csv=csv)
+    chosen = Chosen(number(phone, settings.countries), lane, moment(since, "--since", settings.zone), lifted_too)
     with a_person() as person:
         with reading(person.sessions) as session:
             total = blocks.count(session, chosen)
         nobody = "Nobody is blocked." if chosen == Chosen() else "No block meets all of this."
-        typer.echo(f"Blocks: {total}." if total else nobody, err=json)
+        typer.echo(f"Blocks: {total}." if total else nobody, err=write is not None)
         shown = 0
-        for one in islice(person.blocked(chosen), limit if json else limit or FOR_PEOPLE):
-            typer.echo(_as_json(one, reveal=reveal) if json else _as_line(one, zone=settings.zone, reveal=reveal))
+        for one in islice(person.blocked(chosen), limit if write else limit or FOR_PEOPLE):
+            if write:
+                write(_known(one, reveal=reveal))
+            else:
+                typer.echo(_as_line(one, zone=settings.zone, reveal=reveal))
             shown += 1
     if total > shown:
-        typer.echo(f"Not shown: {total - shown} more. --limit {total} shows them all, filters narrow them.", err=json)
-
-
-def _phone(written: str | None, settings: Settings) -> str | None:
-    try:
-        return None if written is None else normalised(written, settings.countries)
-    except OrderRefused as refused:
-        raise WrongInput(f"--{refused.explanation}") from None
+        typer.echo(
+            f"Not shown: {total - shown} more. --limit {total} shows them all, filters narrow them.",
+            err=write is not None,
+        )
 
 
 def _as_line(one: Listed, *, zone: ZoneInfo, reveal: bool) -> str:
@@ -70,9 +75,8 @@ def _as_line(one: Listed, *, zone: ZoneInfo, reveal: bool) -> str:
     return f"{one.phone if reveal else masked(one.phone)}  {one.lane:6}  {since}{why}{lifted or ''}"
 
 
-def _as_json(one: Listed, *, reveal: bool) -> str:
-    known = one._asdict() | {"phone": one.phone if reveal else masked(one.phone)}
-    return as_json.dumps(known, ensure_ascii=False, default=datetime.isoformat)
+def _known(one: Listed, *, reveal: bool) -> dict[str, Any]:
+    return one._asdict() | {"phone": one.phone if reveal else masked(one.phone)}
 
 
 def _local(at: datetime, zone: ZoneInfo) -> str:

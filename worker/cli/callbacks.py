@@ -1,12 +1,11 @@
 """``sms callbacks``: what producers could not be told, or not yet; looking at it, and telling them again."""
 
-import json as json_format
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -16,6 +15,7 @@ from worker import callbacks as room
 from worker.cli.chosen import LARGEST_ID, MOST_NAMED
 from worker.cli.given import WrongInput, moment, words
 from worker.cli.person import Who, a_person
+from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
 from worker.cli.shown import masked, visible
 from worker.people import Person
 from worker.receivers import receiver_of
@@ -26,6 +26,7 @@ from worker.store.engine import reading
 
 FOR_PEOPLE = 20  # callbacks: some screens of them
 MOST_IDS = 1_000
+OF_EVENT = ("event_id", "producer", "uid", "key", "phone")
 NOT_TOLD = (CallbackState.FAILED, CallbackState.OWED)
 EXIT_CODES = """
 
@@ -46,9 +47,10 @@ Since = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all)."),
+    typer.Option(
+        min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json and --csv all)."
+    ),
 ]
-ForPrograms = Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole phones, and whole addresses.")]
 
 callbacks = typer.Typer(invoke_without_command=True, add_completion=False)
@@ -64,28 +66,35 @@ def look(
     since: Since = None,
     limit: Limit = None,
     json: ForPrograms = False,
+    csv: ForSpreadsheets = False,
     reveal: Reveal = False,
 ) -> None:
     """List the callbacks that failed, and those that are still owed.
 
     A callback fails when its producer could not be told for a day. Nothing is lost by it: mend the receiver, and
     have it told with sms callbacks retry.
+
+    Exit code 0: shown. 2: wrong input or settings, an unreachable database.
     """
     if ctx.invoked_subcommand:
         _refuse_what_would_be_ignored(ctx)
         return
     zone = load_settings().zone
     chosen = _choose(zone, state, producer, since)
-    written = partial(_as_json if json else partial(_as_lines, zone=zone), reveal=reveal)
+    write = writer(_columns(reveal=reveal), as_json=json, as_csv=csv)
+    for_people, most = write is None, limit or (None if write else FOR_PEOPLE)
     with a_person() as person:
         found = _found(person, chosen, receiver)
         counts = Counter(one.state for one in _found(person, chosen, receiver))
-        typer.echo(_counted(counts), err=json)
+        typer.echo(_counted(counts), err=not for_people)
         if receiver and not counts:
             typer.echo(_nothing_for(receiver, _found(person, chosen, None)), err=True)
-        for one in islice(found, limit or (None if json else FOR_PEOPLE)):
-            typer.echo(written(one))
-    _say_what_is_not_shown(counts, limit or (None if json else FOR_PEOPLE), err=json)
+        for one in islice(found, most):
+            if write:
+                write(_known(one, reveal=reveal))
+            else:
+                typer.echo(_as_lines(one, zone=zone, reveal=reveal))
+    _say_what_is_not_shown(counts, most, err=not for_people)
 
 
 @callbacks.command(help="Tell producers what they could not be told, for another day." + EXIT_CODES)
@@ -177,15 +186,20 @@ def _explain(found: Sequence[Listed]) -> None:
     typer.echo(f"To tell again: {len(found)}; by receiver: {named}.")
 
 
-def _as_json(one: Listed, *, reveal: bool) -> str:
-    """One of them for programs, on one line."""
-    event = {name: one.event.get(name) for name in ("event_id", "producer", "uid", "key", "phone")}
+def _columns(*, reveal: bool) -> list[str]:
+    hidden = {"event"} if reveal else {"event", "target"}
+    return [*(name for name in Listed._fields if name not in hidden), *OF_EVENT, "told", "receiver"]
+
+
+def _known(one: Listed, *, reveal: bool) -> dict[str, Any]:
+    """One of them for programs."""
+    event = {name: one.event.get(name) for name in OF_EVENT}
     known = one._asdict() | event | {"told": one.event.get("state"), "receiver": receiver_of(one.target)}
     if not reveal:
         del known["target"]
         known["phone"] = event["phone"] and masked(str(event["phone"]))
     del known["event"]
-    return json_format.dumps(known, ensure_ascii=False, default=datetime.isoformat)
+    return known
 
 
 def _as_lines(one: Listed, *, zone: ZoneInfo, reveal: bool) -> str:

@@ -1,7 +1,5 @@
 """``sms costs``: what was sent and billed, in parts and money."""
 
-import json as json_lines
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
@@ -12,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from worker.campaigns.written import csv_writer, harmless
 from worker.cli.given import WrongInput
 from worker.cli.person import a_person
+from worker.cli.rows import ForSpreadsheets, writer
 from worker.cli.shown import visible
 from worker.settings import Settings, load_settings
 from worker.store import costs as store
@@ -50,7 +48,7 @@ def costs(
     by: Annotated[str, typer.Option(help="Some of day, producer, nickname, lane, with commas.")] = DEFAULT_BY,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on each line; money is text, exactly.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="CSV with a line of names.")] = False,
+    csv: ForSpreadsheets = False,
 ) -> None:
     """Show what was sent and billed, in parts and money, by day, producer and nickname.
 
@@ -60,20 +58,20 @@ def costs(
 
     It reads the whole table of batches: on ten million messages it may take a minute.
 
-    Exit code 2: wrong input or settings, an unreachable database.
+    Exit code 0: shown. 2: wrong input or settings, an unreachable database.
     """
-    if json and csv:
-        raise WrongInput("Choose one of --json and --csv.")
     settings, names = load_settings(), _names(by)
+    write = writer([*names, *_known(Line({}, Sent()), settings)], as_json=json, as_csv=csv)
     with a_person() as person:
         days = _days(since, until, person.now().astimezone(settings.zone).date(), settings)
         with reading(person.sessions) as session:
             found = store.sent(session, days, names)
     lines = _lines(found, names, settings)
-    if json or csv:
-        _write(lines, names, settings, as_csv=csv)
-    else:
+    if not write:
         _show(lines, names, days, settings)
+        return
+    for line in lines:
+        write(_known(line, settings))
 
 
 def _names(by: str) -> list[str]:
@@ -124,18 +122,6 @@ def _priced(group: dict[str, Any], sent: Sent, price: Decimal) -> Line:
 
 def _has_prices(settings: Settings) -> bool:
     return bool(settings.price_per_part or settings.price_per_part_of_nickname)
-
-
-def _write(lines: Sequence[Line], names: Sequence[str], settings: Settings, *, as_csv: bool) -> None:
-    rows = [_known(line, settings) for line in lines]
-    if not as_csv:
-        for row in rows:
-            typer.echo(json_lines.dumps(row, ensure_ascii=False))
-        return
-    write = csv_writer(sys.stdout).writerow
-    write([*names, *_known(Line({}, Sent()), settings)])
-    for row in rows:
-        write([harmless(visible(cell)) if isinstance(cell, str) else cell for cell in row.values()])
 
 
 def _known(line: Line, settings: Settings) -> dict[str, Any]:

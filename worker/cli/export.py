@@ -1,7 +1,6 @@
 """``sms export``: messages as CSV or JSON lines, however many they are."""
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,20 +9,17 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
-from models.lifecycle import MessageState
 from worker.campaigns.written import Unwritable, csv_writer, harmless, refuse_to_replace, whole
 from worker.cli.chosen import LARGEST_ID, BatchId, OfLane, Producer
-from worker.cli.given import WrongInput, moment, words
 from worker.cli.person import a_person
+from worker.cli.rows import json_line
 from worker.cli.shown import masked
-from worker.errors import OrderRefused
-from worker.phone import normalised
+from worker.cli.wanted import Key, KeyPrefix, Nickname, Phone, RequestId, Since, States, Uid, Until, wanted_of
 from worker.settings import load_settings
-from worker.store.exports import Wanted, exported
+from worker.store.exports import exported
 
 PHONES = ("phone", "ordered_phone")
 COLUMNS = (
@@ -42,15 +38,6 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
-States = Annotated[list[MessageState] | None, typer.Option("--state", help="Only in this state; may be repeated.")]
-KeyPrefix = Annotated[str | None, typer.Option(help="Only whose key begins so: a campaign's name and a colon, say.")]
-Phone = Annotated[str | None, typer.Option(help="Only to this number.")]
-Nickname = Annotated[str | None, typer.Option(help="Only from this sender name.")]
-RequestId = Annotated[str | None, typer.Option(help="Only of this request of the gateway's.")]
-Since = Annotated[
-    str | None, typer.Option(help="Only ordered at this ISO time or later; without an offset, in SMS_GATEWAY_TIMEZONE.")
-]
-Until = Annotated[str | None, typer.Option(help="Only ordered before this ISO time; see --since.")]
 Limit = Annotated[int | None, typer.Option(min=1, max=LARGEST_ID, help="At most so many, the oldest first.")]
 AsFormat = Annotated[Format, typer.Option("--format", help="csv or jsonl: one JSON object on each line.")]
 ForPrograms = Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")]
@@ -63,9 +50,11 @@ def export(
     states: States = None,
     lane: OfLane = None,
     producer: Producer = None,
+    key: Key = None,
     key_prefix: KeyPrefix = None,
     phone: Phone = None,
     nickname: Nickname = None,
+    uid: Uid = None,
     since: Since = None,
     until: Until = None,
     batch: BatchId = None,
@@ -76,18 +65,16 @@ def export(
     output: Output = None,
     reveal: Reveal = False,
 ) -> None:
-    """Write messages to a file or standard output, in the order in which they were stored; instants are UTC."""
+    """Write messages to a file or standard output, in the order in which they were stored; instants are UTC.
+
+    Exit code 0: done, even if there is none. 2: wrong input or settings, an unreachable database, a file or standard
+    output that cannot be written.
+    """
     settings = load_settings()
-    wanted = Wanted(
-        states=states or (),
-        lane=lane,
-        producer=words(producer, "--producer"),
-        key_prefix=words(key_prefix, "--key-prefix"),
-        phone=_number(phone, settings.countries),
-        nickname=words(nickname, "--nickname"),
-        batch_id=batch,
-        request_id=words(request_id, "--request-id"),
-        **_times(settings.zone, since, until),
+    named = {"producer": producer, "key": key, "key_prefix": key_prefix, "nickname": nickname, "uid": uid}
+    times = {"since": since, "until": until}
+    wanted = wanted_of(
+        settings, states=states, lane=lane, batch=batch, phone=phone, request_id=request_id, **times, **named
     )
     if output is not None:
         ours = (COLUMNS, (*COLUMNS, *REVEALED))
@@ -98,20 +85,6 @@ def export(
         write = _as_jsonl if for_programs or written == Format.JSONL else _as_csv
         count = write(islice(rows, limit), columns, out)
     typer.echo(f"{count:,} message{'s' * (count != 1)}" + (f" in {output}" if output else ""), err=True)
-
-
-def _number(written: str | None, countries: Iterable[str]) -> str | None:
-    try:
-        return normalised(written, tuple(countries)) if words(written, "--phone") else None
-    except OrderRefused as refused:
-        raise WrongInput(f"--{refused.explanation}") from None
-
-
-def _times(zone: ZoneInfo, since: str | None, until: str | None) -> dict[str, datetime | None]:
-    times = {"since": moment(since, "--since", zone), "until": moment(until, "--until", zone)}
-    if times["since"] and times["until"] and times["since"] >= times["until"]:
-        raise WrongInput("--since is not before --until, so that no message can lie between them: exchange them.")
-    return times
 
 
 @contextmanager
@@ -159,4 +132,4 @@ def _each(rows: Iterable[list[Any]], write: Callable[[list[Any]], object]) -> in
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json_line(value)

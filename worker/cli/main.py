@@ -90,7 +90,6 @@ app = typer.Typer(
     cls=ImportedWhenCalled,
     help="SMS orders from Celery, stored in SQL, posted to the GETSMS.UZ gateway: none lost, none twice.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, and secrets with them
 )
 

@@ -6,16 +6,15 @@ from typing import Annotated
 
 import typer
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
-from sqlalchemy.orm import Session, sessionmaker
 
 from worker.cli.db import looking_at
 from worker.cli.given import WrongInput, address
 from worker.clock import utc_now
-from worker.metrics import HouseCollector
-from worker.settings import Settings, load_settings
+from worker.metrics import registry
+from worker.settings import load_settings
 from worker.store.engine import make_engine, make_sessions
 from worker.store.schema import check_schema
-from worker.wiring import quiet_lanes
+from worker.wiring import looking_lists, quiet_lanes
 
 DEFAULT_ADDRESS = "127.0.0.1:9178"
 SCRAPES_AT_ONCE = 2
@@ -32,7 +31,7 @@ def metrics(
 
     They come from the database, so they are true when all workers are dead, too.
 
-    While the database is away, sms_database_up is 0 and the others are absent.
+    While the database is away, sms_database_up is 0 and the others are absent; so it is with Redis and sms_redis_up.
 
     The view v_attention shows what needs a person, row by row, and what to do.
 
@@ -45,23 +44,18 @@ def metrics(
     with looking_at(settings.database_url) as engine:
         check_schema(engine)
     engine = make_engine(settings.database_url, connections=SCRAPES_AT_ONCE)
-    registry = _registry(make_sessions(engine), settings)
+    lists, quiet = looking_lists(settings), quiet_lanes(settings)
+    house = registry(make_sessions(engine), settings, now=utc_now, quiet_lanes=quiet, lists=lists)
     if serve:
-        _serve(registry, host, port)
+        _serve(house, host, port)
     else:
-        typer.echo(generate_latest(registry), nl=False)
+        typer.echo(generate_latest(house), nl=False)
     engine.dispose()
 
 
-def _registry(sessions: sessionmaker[Session], settings: Settings) -> CollectorRegistry:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(HouseCollector(sessions, settings.gateway_login, utc_now, quiet_lanes(settings)))
-    return registry
-
-
-def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
+def _serve(house: CollectorRegistry, host: str, port: int) -> None:
     try:
-        server, thread = start_http_server(port, host, registry)
+        server, thread = start_http_server(port, host, house)
     except OSError as error:
         raise WrongInput(f"{host}:{port} cannot be listened on: {error.strerror or error}. Choose another.") from None
     stopping = Event()

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.given import WrongInput
+from worker.cli.rows import writer
 from worker.cli.shown import visible
 from worker.rewriting import FOLDS, rewritten
 from worker.text import Measure, dear, measure
@@ -31,6 +32,7 @@ SETTINGS = {
     "in Latin": "SMS_TRANSLITERATE_TEXT",
     "in Latin and folded": "SMS_TRANSLITERATE_TEXT and SMS_FOLD_TEXT",
 }
+COLUMNS = ("way", "encoding", "parts", "units", "room", "left", "price", "currency", "changed", "text")
 WHY = {"gsm": "These count twice:", "ucs2": "These are not in GSM 03.38, and make the whole text ucs2:"}
 NAMELESS = {"\t": "TAB", "\0": "NUL", "\x1b": "ESCAPE", "\f": "FORM FEED", "\v": "LINE TABULATION"}
 
@@ -63,6 +65,7 @@ def parts(
     price: Annotated[float, typer.Option(min=0, envvar="SMS_PRICE_PER_PART", help="What one part costs.")] = 0,
     currency: Annotated[str, typer.Option(envvar="SMS_PRICE_CURRENCY", help="It is only shown.")] = "UZS",
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV: a row for each way to write it.")] = False,
 ) -> None:
     """Show how a text is encoded, how many parts it takes, and what makes it dear.
 
@@ -77,8 +80,11 @@ def parts(
     words = _words(text, file)
     ways = {way: rewritten(words, **settings) for way, settings in WAYS.items()}
     money = Money(price, visible(currency))
-    if json:
-        typer.echo(jsons.dumps(_as_json(words, ways, money)))
+    write = writer(COLUMNS, as_json=json, as_csv=csv)
+    if write:
+        known = _as_json(words, ways, money)
+        for row in [known] if json else _as_rows(words, known):
+            write(row)
         return
     console = Console(highlight=False, markup=False)
     for shown in _as_lines(words, _changes(words, ways), money):
@@ -125,6 +131,12 @@ def _as_json(text: str, ways: dict[str, str], money: Money) -> dict[str, Any]:
     for way, other in ways.items():
         known[way.replace(" ", "_").lower()] = _size(other, money) | {"changed": other != text, "text": other}
     return known
+
+
+def _as_rows(text: str, known: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield known | {"way": "as it is", "changed": False, "text": text}
+    for way in WAYS:
+        yield known[way.replace(" ", "_").lower()] | {"way": way}
 
 
 def _size(text: str, money: Money) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What is shown of messages: no text, and no more of a phone than its last four digits, unless it is asked for."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from worker.errors import OrderRefused
@@ -58,12 +58,15 @@ def as_lines(one: Unconfirmed, *, policy: str, zone: ZoneInfo, reveal: bool) -> 
     return "\n  ".join(lines)
 
 
-def as_json(one: Unconfirmed, *, policy: str, reveal: bool) -> str:
-    """The same for programs, on one line; instants in UTC. ``text`` is there only if it is to be revealed."""
-    known = one._asdict() | {"phone": one.phone if reveal else masked(one.phone), "policy": policy}
-    if not reveal:
-        del known["text"]
-    return json.dumps(known, ensure_ascii=False, default=datetime.isoformat)
+def columns_of(*, reveal: bool) -> list[str]:
+    """The names of what `known` knows; ``text`` is there only if it is to be revealed."""
+    return [*(name for name in Unconfirmed._fields if reveal or name != "text"), "policy"]
+
+
+def known(one: Unconfirmed, *, policy: str, reveal: bool) -> dict[str, Any]:
+    """The same for programs."""
+    row = one._asdict() | {"phone": one.phone if reveal else masked(one.phone), "policy": policy}
+    return {name: row[name] for name in columns_of(reveal=reveal)}
 
 
 def counted(messages: int, parts: int) -> str:

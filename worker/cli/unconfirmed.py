@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,7 +26,8 @@ from worker.cli.chosen import (
 )
 from worker.cli.given import WrongInput
 from worker.cli.person import Who, a_person
-from worker.cli.shown import as_json, as_lines, counted
+from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
+from worker.cli.shown import as_lines, columns_of, counted, known
 from worker.people import AT_ONCE, Person
 from worker.settings import Settings, load_settings
 from worker.store import doubts
@@ -55,9 +56,10 @@ DONE = {Verdict.RESEND: "queued to be posted again", Verdict.DROP: "dropped"}
 
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json all)."),
+    typer.Option(
+        min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json and --csv all)."
+    ),
 ]
-ForPrograms = Annotated[bool, typer.Option("--json", help="One JSON object on each line, instants in UTC.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole phones, and the texts.")]
 
 unconfirmed = typer.Typer(invoke_without_command=True, add_completion=False)
@@ -76,6 +78,7 @@ def look(
     until: Until = None,
     limit: Limit = None,
     json: ForPrograms = False,
+    csv: ForSpreadsheets = False,
     reveal: Reveal = False,
 ) -> None:
     """List the messages that may or may not have been taken by the gateway, with all that is known about them.
@@ -83,18 +86,21 @@ def look(
     Their post was cut off: nobody knows. They are never posted again until somebody decides, or their lane's policy.
 
     Everything that needs a person, these among it, also stands in the view v_attention of the database.
+
+    Exit code 0: shown. 2: wrong input or settings, a uid or batch that does not exist, an unreachable database.
     """
     if ctx.invoked_subcommand:
         _refuse_what_would_be_ignored(ctx)
         return
     settings = load_settings()
     chosen = choose(settings.zone, uids or [], Filters(batch, lane, producer, reason, since, until))
+    write = writer(columns_of(reveal=reveal), as_json=json, as_csv=csv)
     with a_person() as person:
-        if json:
-            _show(person, settings, chosen, limit, partial(as_json, reveal=reveal), err=True)
+        if write:
+            _show(person, settings, chosen, limit, partial(known, reveal=reveal), write=write, err=True)
         else:
             written = partial(as_lines, zone=settings.zone, reveal=reveal)
-            _show(person, settings, chosen, limit or FOR_PEOPLE, written)
+            _show(person, settings, chosen, limit or FOR_PEOPLE, written, write=typer.echo)
 
 
 def decide(
@@ -190,17 +196,18 @@ def _show(
     settings: Settings,
     chosen: Chosen,
     limit: int | None,
-    written: Callable[..., str],
+    written: Callable[..., Any],
     *,
+    write: Callable[[Any], None],
     err: bool = False,
 ) -> None:
-    """Write one after the other, as *written* has it, and what is to be said about them, on standard error if *err*."""
+    """*write* one after the other, as *written* has it, and say about them what is to be said, by *err* on stderr."""
     messages, parts, _ = _count(person, chosen, err=err)
     if messages:
         typer.echo(f"Unconfirmed: {counted(messages, parts)}.", err=err)
     shown = 0
     for one in islice(person.unconfirmed(chosen), limit):
-        typer.echo(written(one, policy=settings.unconfirmed_policy(Lane(one.lane))))
+        write(written(one, policy=settings.unconfirmed_policy(Lane(one.lane))))
         shown += 1
     if messages > shown:
         more = f"Not shown: {messages - shown} more. --limit {messages} shows them all, filters narrow them."

@@ -41,10 +41,10 @@ def up(
         ".sms/up"
     ),
 ) -> None:
-    """Run everything on this machine until Ctrl-C: Redis-compatible server, SQLite, sandbox gateway, worker, beat.
+    """Run everything on this machine until Ctrl-C.
 
-    What the environment or .env sets (SMS_REDIS_URL, SMS_DATABASE_URL, SMS_GATEWAY_URL) is used instead of the
-    embedded part.
+    That is a Redis-compatible server, SQLite, the sandbox gateway, the worker, beat, and the web page. What the
+    environment or .env sets (SMS_REDIS_URL, SMS_DATABASE_URL, SMS_GATEWAY_URL) is used instead of the embedded part.
     """
     homes.expect_writable(state)
     with only_one(state, "sms up"):
@@ -98,7 +98,7 @@ def _parts(home: Home, yours: set[str]) -> list[Part]:
     parts = [] if yours & BROKER else [homes.redis_part(home)]
     if "SMS_GATEWAY_URL" not in yours:
         parts.append(homes.sandbox_part(home))
-    return [*parts, homes.worker_part(home), homes.beat_part()]
+    return [*parts, homes.worker_part(home), homes.beat_part(), homes.web_part(home)]
 
 
 def _prepare_database(settings: Settings, *, mine: bool) -> None:
@@ -120,6 +120,7 @@ def _look_at_redis(url: str) -> None:
 
 
 def _show(home: Home, settings: Settings, yours: set[str]) -> None:
+    console.print(f"\nLook at it:  {home.web_url}\n", soft_wrap=True)
     table = Table("part", "whose", "address")
     for part, names, url in (
         ("broker", BROKER, settings.broker),

@@ -1,6 +1,7 @@
 """The demo's progress and its result, for the person at the terminal."""
 
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,8 +87,13 @@ def verdict(console: Console, complaints: Sequence[str], home: Home, *, logs: Pa
         f"\nLogs:     {logs}",
         f"Database: {home.database}",
         f'Ask it:   sqlite3 {shlex.quote(str(home.database))} "{question}"',
+        f"\nTo look at them on the web page, and to send more, start the same house again:\n\n  {_up(home)}",
     )
     console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _up(home: Home) -> str:
+    return shlex.join([str(Path(sys.executable).with_name("sms")), "up", "--state", str(home.folder)])
 
 
 def _states_table(tally: Tally) -> Table:

@@ -13,6 +13,8 @@ from worker.errors import SmsError
 FILE = "state.json"
 DATABASE = "sms.db"
 JOURNAL = "sandbox.jsonl"
+PORTS = ("redis_port", "gateway_port", "control_port", "web_port")
+LATER = "web_port"  # folders of the releases before 0.4 have none
 LOGIN, PASSWORD = "sandbox", "sandbox"  # of a gateway that sends nothing
 #: The longest post at the default time-outs, 5 s to connect and 30 s to read: waiting for a seat (5), connecting to two
 #: addresses (10), the answer (31); then its answer waits for a database that is away (30). That makes 76 s.
@@ -28,6 +30,7 @@ class Home:
     redis_port: int
     gateway_port: int
     control_port: int
+    web_port: int
 
     @property
     def redis_url(self) -> str:
@@ -48,6 +51,11 @@ class Home:
     def journal(self) -> Path:
         """What the sandbox gateway was asked and answered."""
         return self.folder / JOURNAL
+
+    @property
+    def web_url(self) -> str:
+        """The web page."""
+        return f"http://127.0.0.1:{self.web_port}/"
 
     @property
     def control_url(self) -> str:
@@ -81,16 +89,21 @@ def open_home(folder: Path) -> Home:
     """
     folder = folder.absolute()
     file = folder / FILE
+    ports = {name: processes.free_port() for name in PORTS}
     if not file.exists():
-        redis, gateway, control = (processes.free_port() for _ in range(3))
-        home = Home(folder, redis, gateway, control)
-        kept = {name: value for name, value in asdict(home).items() if name != "folder"}
-        file.write_text(json.dumps(kept, indent=2) + "\n")
-        return home
+        return _written_down(Home(folder, **ports))
     try:
-        return Home(folder, **json.loads(file.read_text()))
+        kept = json.loads(file.read_text())
+        home = Home(folder, **{LATER: ports[LATER]} | kept)
     except (ValueError, TypeError):
         raise SmsError(f"{file} cannot be read. Remove it: new ports are chosen then, the database stays.") from None
+    return home if LATER in kept else _written_down(home)
+
+
+def _written_down(home: Home) -> Home:
+    kept = {name: value for name, value in asdict(home).items() if name in PORTS}
+    (home.folder / FILE).write_text(json.dumps(kept, indent=2) + "\n")
+    return home
 
 
 def redis_part(home: Home) -> Part:
@@ -115,6 +128,13 @@ def worker_part(home: Home) -> Part:
     """The Celery worker."""
     command = [*PYTHON, "celery", "-A", "worker", "worker", "-n", f"sms-{home.redis_port}@%h", "--without-mingle"]
     return Part("worker", command, lambda log: " ready." in log, stop_seconds=WORKER_STOP_SECONDS)
+
+
+def web_part(home: Home) -> Part:
+    """The web page. Raises `SmsError` when its port is taken."""
+    _expect_free(home, home.web_port)
+    command = [*PYTHON, "worker.cli.main", "web", f"127.0.0.1:{home.web_port}"]
+    return Part("web", command, lambda _: not processes.is_free(home.web_port))
 
 
 def beat_part() -> Part:

@@ -11,6 +11,7 @@ from models import Account, Circuit, Decision
 from models.lifecycle import AccountState, CircuitState, Room, Verdict
 from worker.errors import DatabaseRestored
 from worker.store import circuits
+from worker.store.noted import note
 
 BY_RESTORE = "restored database"  #: holds the account until `sms recover` was run
 AFTER = ", after "  # a person, whose hold it was before
@@ -143,7 +144,10 @@ def pause(session: Session, account_id: int, why: Pause, *, now: datetime, probe
         .values(state=AccountState.PAUSED, paused_at=now, probe_at=probe_at, probes=0, **why._asdict())
         .returning(Account.id)
     )
-    return paused.first() is not None
+    if paused.first() is None:
+        return False
+    note(session, "sms_account_pauses")
+    return True
 
 
 def prolong(session: Session, account_id: int, why: Pause, *, probe_at: datetime) -> None:

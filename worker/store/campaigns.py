@@ -39,10 +39,11 @@ def found(session: Session, uids: Sequence[str]) -> dict[str, Found]:
     return {row[0]: Found._make(row[1:]) for row in rows}
 
 
-def refusals(session: Session, uids: Sequence[str]) -> dict[str, Why]:
-    """Why each of *uids* was refused, the last time if more than once."""
+def refusals(session: Session, uids: Sequence[str], *, since: datetime | None = None) -> dict[str, Why]:
+    """Why each of *uids* was refused (*since* then, if that is given), the last time if more than once."""
     columns = select(RefusedIntake.uid, RefusedIntake.id, RefusedIntake.reason, RefusedIntake.explanation)
     wheres = (RefusedIntake.uid.in_(some) for some in _slices(uids))
+    columns = columns.where(RefusedIntake.created_at >= since) if since else columns
     rows = (row for where in wheres for row in session.execute(columns.where(where).order_by(RefusedIntake.id)))
     return {str(row[0]): Why._make(row[1:]) for row in rows}
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from models import Circuit
 from models.lifecycle import CircuitState, Room
 from worker.backoff import backoff
+from worker.store.noted import note
 
 PAUSE = (timedelta(seconds=1), timedelta(minutes=1))  # between probes: the gateway may be well again at any moment
 
@@ -92,6 +93,7 @@ def fail(
         return False
     opened = {"state": CircuitState.OPEN, "opened_at": now, "probe_at": now + PAUSE[0], "probes": 0}
     session.execute(update(Circuit).where(*this).values(opened))
+    note(session, "sms_circuit_openings", room)
     return True
 
 

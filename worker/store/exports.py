@@ -1,57 +1,16 @@
 """Messages for an export: as many as there are, a slice at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
 
 from models import Message
-from models.lifecycle import Lane, MessageState
 from worker.store.engine import reading
+from worker.store.listing import Wanted
 
 SLICE = 5_000  # ids, not rows: however few meet the filters, no statement looks at more
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which messages are meant: those that meet all that is given."""
-
-    states: Sequence[MessageState] = ()
-    lane: Lane | None = None
-    producer: str | None = None
-    key_prefix: str | None = None
-    phone: str | None = None  #: digits; of where it went, or of where it was ordered to
-    nickname: str | None = None
-    batch_id: int | None = None
-    request_id: str | None = None
-    since: datetime | None = None  #: of created_at
-    until: datetime | None = None  #: not itself
-
-    def criteria(self) -> list[ColumnElement[bool]]:
-        """The same for a WHERE."""
-        equal: tuple[tuple[InstrumentedAttribute[Any], Any], ...] = (
-            (Message.lane, self.lane),
-            (Message.producer, self.producer),
-            (Message.nickname, self.nickname),
-            (Message.batch_id, self.batch_id),
-            (Message.request_id, self.request_id),
-        )
-        wanted = [column == value for column, value in equal if value is not None]
-        if self.states:
-            wanted.append(Message.state.in_(self.states))
-        if self.key_prefix:
-            # No LIKE: SQLite's takes capitals for small letters.
-            wanted.append(func.substr(Message.key, 1, len(self.key_prefix)) == self.key_prefix)
-        if self.phone:
-            wanted.append(or_(Message.phone == self.phone, Message.ordered_phone == self.phone))
-        if self.since:
-            wanted.append(Message.created_at >= self.since)
-        if self.until:
-            wanted.append(Message.created_at < self.until)
-        return wanted
 
 
 def exported(

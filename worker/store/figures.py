@@ -51,6 +51,11 @@ def unconfirmed(session: Session) -> dict[str, int]:
     return {lane: messages for lane, messages in session.execute(in_doubt.group_by(Message.lane))}  # noqa: C416
 
 
+def oldest_unconfirmed_at(session: Session) -> datetime | None:
+    """When the oldest of these was posted. Reads ix_messages_unconfirmed, which holds these alone."""
+    return session.scalars(select(func.min(Message.posted_at)).where(Message.state == MessageState.UNCONFIRMED)).one()
+
+
 def callbacks(session: Session, state: CallbackState) -> int:
     """Those that are owed or failed. Reads ix_callbacks_next_try_at or ix_callbacks_failed, which hold these alone."""
     return session.scalars(select(func.count()).where(Callback.state == state)).one()

@@ -12,8 +12,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import coalesce
 
 from models import Callback, Message, RefusedIntake
+from models.lifecycle import Lane, MessageState
+from worker import instruments
 from worker.orders import Refusal
-from worker.store.moves import owed_callback
+from worker.store.moves import MOVED, Moved, Seen, owed_callback
+from worker.store.noted import note
 
 AT_ONCE = 1_000  # no database takes any number of values in one statement
 LONGEST_NAME = 255  # characters; PostgreSQL indexes no longer ones
@@ -33,7 +36,17 @@ def content_of(row: Mapping[str, Any]) -> Content:
 
 def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str]:
     """Insert messages (no uid twice among *rows*) and return the uids that were new."""
-    return set(session.scalars(_insert_new(session, Message, "uid").returning(Message.uid), rows)) if rows else set()
+    if not rows:
+        return set()
+    new = set(session.scalars(_insert_new(session, Message, "uid").returning(Message.uid), rows))
+    session.info.setdefault(MOVED, []).extend(_stored(row) for row in rows if row["uid"] in new)
+    return new
+
+
+def _stored(row: Mapping[str, Any]) -> Seen:
+    """Its first state is a move, too, though from nowhere; it has no id yet."""
+    told: dict[str, Any] = {name: row.get(name) for name in Moved._fields if name != "id"}
+    return Seen(Moved(0, **told), MessageState.QUEUED, row["created_at"])
 
 
 def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
@@ -66,7 +79,15 @@ def insert_refusals(session: Session, refusals: Sequence[tuple[str, Refusal]], *
     owed = [_told(rows[digest][1], digest, now) for digest in sorted(new) if rows[digest][1].callback]
     if owed:
         session.execute(insert(Callback), owed)
+    for digest in new:
+        _note_refused(session, rows[digest][0])
     return len(new)
+
+
+def _note_refused(session: Session, row: Mapping[str, Any]) -> None:
+    lane = row["queue"].removeprefix("sms.")
+    note(session, "sms_orders", lane if lane in set(Lane) else instruments.OTHER, "refused")
+    note(session, "sms_refusals", instruments.word("reason", row["reason"]))
 
 
 def _insert_new(session: Session, table: type[Message | RefusedIntake], unique: str) -> Any:

@@ -13,10 +13,11 @@ from models import Callback, Message
 from models.lifecycle import FINAL, TOLD, CallbackState, MessageState, sources_of
 
 OWED = "callbacks_owed"  #: in a session's info once it has written a callback; its room rings after the commit
+MOVED = "messages_moved"  #: in a session's info, a list of `Seen`: what its transaction moved, in that order
 
 
 class Moved(NamedTuple):
-    """A message that really moved, with what its producer is told."""
+    """A message that really moved, with what its producer is told and what is counted and traced of it."""
 
     id: int
     uid: str
@@ -26,6 +27,24 @@ class Moved(NamedTuple):
     parts: int
     callback: dict[str, Any] | None
     reason: str | None
+    lane: str = ""
+    created_at: datetime | None = None
+    send_at: datetime | None = None
+    posted_at: datetime | None = None
+    submitted_at: datetime | None = None
+    delivered_at: datetime | None = None
+    batch_id: int | None = None
+    request_id: str | None = None
+    error_no: int | None = None
+    traceparent: str | None = None
+
+
+class Seen(NamedTuple):
+    """One move: *message* as it stands since, the *state* it reached, and when. A new one is in no batch yet."""
+
+    message: Moved
+    state: MessageState
+    at: datetime
 
 
 _MOVED = (
@@ -37,6 +56,16 @@ _MOVED = (
     Message.parts,
     Message.callback,
     Message.reason,
+    Message.lane,
+    Message.created_at,
+    Message.send_at,
+    Message.posted_at,
+    Message.submitted_at,
+    Message.delivered_at,
+    Message.batch_id,
+    Message.request_id,
+    Message.error_no,
+    Message.traceparent,
 )
 # What belongs to one state only, and goes when the message leaves it.
 _LEFT_BEHIND: dict[str, Any] = {"next_poll_at": None, "delivered_at": None, "reason": None}
@@ -65,6 +94,7 @@ def move(
         .returning(*_MOVED)
     )
     moved = [Moved(*row) for row in session.execute(statement, execution_options={"synchronize_session": False})]
+    session.info.setdefault(MOVED, []).extend(Seen(one, target, now) for one in moved)
     owe(session, moved, target, now=now)
     return moved
 

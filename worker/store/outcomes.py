@@ -1,11 +1,13 @@
 """What becomes of a posted batch: one function for each outcome.
 
+*took* is the time from the first byte of the post to the end of the answer; None where nothing ever left.
+
 All of them also take a batch that upkeep had given up as unconfirmed: the gateway's own answer, however late, knows
 better. What a person has decided meanwhile stands.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, column, insert, select, update, values
@@ -35,7 +37,13 @@ def lock(session: Session, claimed: Claimed) -> bool:
 
 
 def accept_batch(
-    session: Session, batch_id: int, acceptance: Acceptance, *, now: datetime, first_poll_at: datetime
+    session: Session,
+    batch_id: int,
+    acceptance: Acceptance,
+    *,
+    now: datetime,
+    first_poll_at: datetime,
+    took: timedelta | None = None,
 ) -> None:
     """The gateway answered message by message: taken, refused for good, given back, or not mentioned at all."""
     accepted = _submit(session, batch_id, acceptance.accepted, now, first_poll_at)
@@ -45,17 +53,21 @@ def accept_batch(
         move(session, MessageState.QUEUED, *returned, now=now, sources=OPEN, posted_at=None)
     # Whatever of the batch is still open, named as unanswered or not: nobody would ever look for it again.
     move(session, MessageState.UNCONFIRMED, _of(batch_id), now=now, reason=NOT_ANSWERED)
-    _close(session, batch_id, BatchState.ACCEPTED, now, accepted=accepted, refused=refused)
+    _close(session, batch_id, BatchState.ACCEPTED, now, took, accepted=accepted, refused=refused)
 
 
-def refuse_batch(session: Session, batch_id: int, error: GatewayError, *, now: datetime) -> None:
+def refuse_batch(
+    session: Session, batch_id: int, error: GatewayError, *, now: datetime, took: timedelta | None = None
+) -> None:
     """The gateway refused the request for good: all its messages fail with that reason."""
     outcome = {"reason": error.reason, "error_no": error.error_no}
     move(session, MessageState.FAILED, _of(batch_id), now=now, sources=OPEN, **outcome)
-    _close(session, batch_id, BatchState.REFUSED, now, **outcome, http_status=error.http_status)
+    _close(session, batch_id, BatchState.REFUSED, now, took, **outcome, http_status=error.http_status)
 
 
-def split_batch(session: Session, batch_id: int, error: GatewayError, *, now: datetime) -> None:
+def split_batch(
+    session: Session, batch_id: int, error: GatewayError, *, now: datetime, took: timedelta | None = None
+) -> None:
     """Something in the batch is at fault: each half queues again, to be posted apart from the other."""
     open_ids = select(Message.id).where(_of(batch_id), Message.state.in_(OPEN)).order_by(Message.id)
     ids = session.scalars(open_ids).all()
@@ -64,29 +76,37 @@ def split_batch(session: Session, batch_id: int, error: GatewayError, *, now: da
         split = 2 * batch_id + side  # no two halves ever share a number, because batches do not
         move(session, MessageState.QUEUED, Message.id.in_(half), now=now, sources=OPEN, split=split, posted_at=None)
     outcome = {"reason": error.reason, "error_no": error.error_no, "http_status": error.http_status}
-    _close(session, batch_id, BatchState.REFUSED, now, **outcome)
+    _close(session, batch_id, BatchState.REFUSED, now, took, **outcome)
 
 
-def release_batch(session: Session, batch_id: int, error: GatewayError, *, now: datetime) -> None:
+def release_batch(
+    session: Session, batch_id: int, error: GatewayError, *, now: datetime, took: timedelta | None = None
+) -> None:
     """The gateway certainly took nothing: its messages queue again, at their old place."""
     move(session, MessageState.QUEUED, _of(batch_id), now=now, sources=OPEN, posted_at=None)
     outcome = {"reason": error.reason, "error_no": error.error_no, "http_status": error.http_status}
-    _close(session, batch_id, BatchState.RELEASED, now, **outcome)
+    _close(session, batch_id, BatchState.RELEASED, now, took, **outcome)
 
 
 def release_untouched(session: Session, batch_id: int, reason: str, *, now: datetime) -> int:
     """Nothing of it ever left: its messages queue again, at their old place. Return how many."""
     moved = move(session, MessageState.QUEUED, _of(batch_id), now=now, sources=[MessageState.POSTING], posted_at=None)
-    _close(session, batch_id, BatchState.RELEASED, now, reason=reason)
+    _close(session, batch_id, BatchState.RELEASED, now, None, reason=reason)
     return len(moved)
 
 
 def leave_unconfirmed(
-    session: Session, batch_id: int, reason: str, *, now: datetime, http_status: int | None = None
+    session: Session,
+    batch_id: int,
+    reason: str,
+    *,
+    now: datetime,
+    http_status: int | None = None,
+    took: timedelta | None = None,
 ) -> int:
     """Nobody knows whether it was taken: keep it out of every loop that posts. Return how many messages that is."""
     moved = move(session, MessageState.UNCONFIRMED, _of(batch_id), now=now, reason=reason)
-    _close(session, batch_id, BatchState.UNCONFIRMED, now, reason=reason, http_status=http_status)
+    _close(session, batch_id, BatchState.UNCONFIRMED, now, took, reason=reason, http_status=http_status)
     return len(moved)
 
 
@@ -94,7 +114,11 @@ def _of(batch_id: int) -> ColumnElement[bool]:
     return Message.batch_id == batch_id
 
 
-def _close(session: Session, batch_id: int, state: BatchState, now: datetime, **outcome: Any) -> None:
+def _close(
+    session: Session, batch_id: int, state: BatchState, now: datetime, took: timedelta | None, **outcome: Any
+) -> None:
+    if took is not None:
+        outcome["answer_ms"] = max(0, round(took / timedelta(milliseconds=1)))
     session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state.in_([BatchState.POSTING, BatchState.UNCONFIRMED]))

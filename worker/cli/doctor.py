@@ -1,0 +1,80 @@
+"""``sms doctor``: checks everything this needs, and says for each fault what to do."""
+
+import json as json_lines
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from worker.cli.given import WrongInput
+from worker.cli.shown import visible
+from worker.doctor.check import Finding, Outcome
+from worker.doctor.rounds import CHECKS, LIMIT_SECONDS, chosen, findings, the_ground
+
+STYLES = {
+    Outcome.OK: "green",
+    Outcome.NOTE: "cyan",
+    Outcome.SKIPPED: "dim",
+    Outcome.WARNING: "yellow",
+    Outcome.FAULT: "bold red",
+}
+FAULTY, WIDEST = 1, max(len(check.name) for check in CHECKS)
+
+
+def doctor(
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="This check or neighbourhood; may be repeated.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for a warning, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on each line.")] = False,
+    seconds: Annotated[
+        float, typer.Option("--limit", min=0.1, max=600, metavar="SECONDS", help="The most time for each check.")
+    ] = LIMIT_SECONDS,
+) -> None:
+    """Check everything this needs, and say for each fault what to do.
+
+    It looks at settings, the way to the gateway and the login there, Redis, the database, queues that nobody consumes,
+    workers and beat, and what waits. It sends no SMS, changes nothing, and prints no secret. It runs without settings,
+    too, and then says what is missing.
+
+    Exit code 0: no fault. Exit code 1: at least one fault, with --strict at least one warning. Exit code 2: it could
+    not be run.
+    """
+    try:
+        checks = chosen(only or [])
+    except LookupError as error:
+        names = ", ".join(dict.fromkeys(check.name.partition(".")[0] for check in CHECKS))
+        raise WrongInput(f"--only {error}: there is no such check. Neighbourhoods are {names}.") from None
+    found = findings(the_ground(), checks, limit_seconds=seconds)
+    counted = _as_json(found) if json else _shown(found)
+    bad = counted[Outcome.FAULT] + (counted[Outcome.WARNING] if strict else 0)
+    if bad:
+        raise typer.Exit(FAULTY)
+
+
+def _as_json(found: Iterable[Finding]) -> Counter[Outcome]:
+    counted = Counter[Outcome]()
+    for one in found:
+        typer.echo(json_lines.dumps(one._asdict(), ensure_ascii=False))
+        counted[one.outcome] += 1
+    return counted
+
+
+def _shown(found: Iterable[Finding]) -> Counter[Outcome]:
+    console, counted = Console(highlight=False, markup=False, emoji=False, soft_wrap=True), Counter[Outcome]()
+    for one in found:
+        counted[one.outcome] += 1
+        line = Text(f"{one.outcome:<8}", STYLES[one.outcome])
+        line.append(f"{one.name:<{WIDEST}}  {visible(one.found)}", "default")
+        console.print(line)
+        if one.outcome in {Outcome.WARNING, Outcome.FAULT}:
+            console.print(Text(f"        why:        {one.why}", "dim"))
+        if one.remedy:
+            console.print(Text(f"        what to do: {one.remedy}"))
+    said = ", ".join(f"{counted[outcome]} {outcome}" for outcome in Outcome if counted[outcome])
+    console.print(Text(f"{sum(counted.values())} checks: {said}"))
+    return counted

@@ -1,0 +1,174 @@
+"""How the house stands, drawn for a terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from models.lifecycle import Lane
+from worker.cli.shown import visible
+from worker.lanes import Lying
+from worker.store.attention import Attention
+from worker.store.overview import Overview
+from worker.store.verdict import GOING, IDLE, SAID, SLOW, STOPPED
+
+STYLES = {GOING: "bold green", IDLE: "bold cyan", SLOW: "bold yellow", STOPPED: "bold red"}
+BARS = " ▁▂▃▄▅▆▇█"
+BAR_MINUTES = 60
+MOST_ATTENTION = 8
+
+
+class Shown(NamedTuple):
+    """What is drawn at once."""
+
+    house: Overview
+    lying: Mapping[Lane, Lying] | str  #: orders still on Redis, or in a word why nobody knows
+    zone: ZoneInfo
+    trouble: str = ""  #: why this is not of now
+
+
+def drawn(shown: Shown) -> RenderableType:
+    """All of it, the verdict first."""
+    house = shown.house
+    return Group(_verdict(shown), "", _lanes(house, shown.lying), "", _rest(shown), *_attention(house, shown.zone))
+
+
+def _verdict(shown: Shown) -> Text:
+    house, said = shown.house, SAID[shown.house.reason]
+    words = Text()
+    words.append(f"{house.verdict.upper()}  ", STYLES[house.verdict])
+    words.append(said.sentence)
+    words.append(f"  {_clock(house.at, shown.zone)}", "dim")
+    if said.remedy:
+        words.append(f"\n  what to do: {said.remedy}")
+    if shown.trouble:
+        words.append(f"\n{shown.trouble}", "bold red")
+    return words
+
+
+def _lanes(house: Overview, lying: Mapping[Lane, Lying] | str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("lane", no_wrap=True)
+    for name in ("waiting", "oldest", "later", "in/min", "out/min", "unconfirmed", "on redis"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for lane in house.lanes:
+        counts = (f"{lane.waiting:,}", _long(lane.oldest_seconds), f"{lane.later:,}")
+        rates = (f"{lane.in_per_minute:,.1f}", f"{lane.out_per_minute:,.1f}")
+        on_redis = "?" if isinstance(lying, str) else f"{sum(lying[lane.lane]):,}"
+        quiet = "quiet hours" if lane.quiet else ""
+        table.add_row(str(lane.lane), *counts, *rates, f"{lane.unconfirmed:,}", on_redis, quiet)
+    return table
+
+
+def _rest(shown: Shown) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, words in _lines(shown):
+        table.add_row(name, visible(words))
+    return table
+
+
+def _lines(shown: Shown) -> Iterator[tuple[str, str]]:
+    house = shown.house
+    yield "gateway", _gateway(house)
+    yield "account", _account(house, shown.zone)
+    yield "circuits", ", ".join(_circuits(house, shown.zone)) or "not used yet"
+    yield "workers", _workers(house)
+    delivery = house.delivery
+    times = f"p50 {_long(delivery.p50_seconds)}, p95 {_long(delivery.p95_seconds)}, of {delivery.messages:,} messages"
+    yield "delivery", times if delivery.messages else "nothing was delivered within a day"
+    yield "reports", f"{house.submitted:,} awaited"
+    yield "callbacks", f"{house.callbacks_owed:,} owed, {house.callbacks_failed:,} failed"
+    yield "refused", f"{house.refused_today:,} orders today (UTC)"
+    if isinstance(shown.lying, str):
+        yield "redis", shown.lying
+    if any(minute.accepted for minute in house.minutes):
+        yield "accepted", bars([minute.accepted for minute in house.minutes][-BAR_MINUTES:])
+
+
+def _gateway(house: Overview) -> str:
+    asked = house.gateway
+    counts = {"answers": asked.answers, "refused": asked.refused, "cut off": asked.cut_off}
+    counts["unreachable"] = asked.unreachable
+    if not sum(counts.values()):
+        return "no batch within 15 minutes"
+    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "answers")
+    took = "" if asked.latency_ms_p50 is None else f"; p50 {asked.latency_ms_p50:,} ms, p95 {asked.latency_ms_p95:,} ms"
+    numbers = ", ".join(f"{number} ({count:,})" for number, count in asked.errors.items() if number is not None)
+    return f"{said}{took}" + (f"; errors {numbers}" if numbers else "")
+
+
+def _account(house: Overview, zone: ZoneInfo) -> str:
+    account = house.account
+    if account.held_at:
+        return f"held by {account.held_by} since {_clock(account.held_at, zone)}"
+    if account.paused_at:
+        return f"paused since {_clock(account.paused_at, zone)}: {account.reason}"
+    return "may post"
+
+
+def _circuits(house: Overview, zone: ZoneInfo) -> Iterator[str]:
+    for one in house.circuits:
+        opened = f"open since {_clock(one.opened_at, zone)} ({one.reason})" if one.opened_at else "closed"
+        yield f"{one.room} {opened}"
+
+
+def _workers(house: Overview) -> str:
+    releases = sorted({one.release for one in house.workers})
+    alive = f"{len(house.workers)} alive" + (f" ({', '.join(releases)})" if releases else "")
+    if house.bell_age_seconds is None:
+        return f"{alive}; beat was never heard"
+    return f"{alive}; beat rang {_long(house.bell_age_seconds)} ago"
+
+
+def _attention(house: Overview, zone: ZoneInfo) -> list[RenderableType]:
+    if not house.attention:
+        return []
+    lines = [_one(one, zone) for one in house.attention[:MOST_ATTENTION]]
+    more = len(house.attention) - MOST_ATTENTION
+    return ["", Text("needs a person", "bold"), *lines, *([Text(f"and {more} more kinds")] if more > 0 else [])]
+
+
+def _one(one: Attention, zone: ZoneInfo) -> Text:
+    many = f"{one.rows:,}{' or more' if one.at_least else ''} times " if one.rows > 1 else ""
+    since = f" since {_clock(one.since, zone)}" if one.since else ""
+    words = f"{many}{one.kind}{f' ({one.lane})' if one.lane else ''}{since}: {one.reason or 'no reason is known'}"
+    return Text(f"  {visible(words)}\n    {one.remedy}")
+
+
+def _clock(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def _long(seconds: float | None) -> str:
+    """A length of time as people say it.
+
+    >>> [_long(seconds) for seconds in (None, 0.44, 59.6, 90, 7300, 200_000)]
+    ['-', '0.4 s', '60 s', '1:30 min', '2:01 h', '2 d 7 h']
+    """
+    if seconds is None:
+        return "-"
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    minutes, hours, days = round(seconds) // 60, round(seconds) // 3600, round(seconds) // 86_400
+    if days:
+        return f"{days} d {hours % 24} h"
+    return f"{hours}:{minutes % 60:02} h" if hours else f"{minutes}:{round(seconds) % 60:02} min"
+
+
+def bars(counts: Sequence[int]) -> str:
+    """Each count as a bar beside the highest, whose height is said.
+
+    >>> bars([0, 1, 4, 8])
+    ' ▁▄█ at most 8 a minute in the last 4 minutes'
+    """
+    most = max(counts, default=0)
+    steps = len(BARS) - 1
+    drawn = "".join(BARS[-(-count * steps // most) if most else 0] for count in counts)
+    return f"{drawn} at most {most:,} a minute in the last {len(counts)} minutes"

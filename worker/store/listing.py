@@ -1,0 +1,303 @@
+"""Messages a page at a time, newest first: at once, whatever is asked for and however many there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from models import Batch, Message
+from models.lifecycle import BatchState, Lane, MessageState
+
+SLICE = 20_000  # ids that one statement looks at
+SLICES = 10  # statements for one page, where no index leads to what is meant
+FEW = 10_000  # rows that are counted one by one, or sorted
+MOST_PRODUCERS = 1_000
+SAMPLES, SAMPLE = 8, 2_000  # places, and ids at each, by which a count is guessed
+# Workers read their clock before they insert: a message that is stored later may have been ordered a little earlier.
+SKEW = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages are meant: those that meet all that is given."""
+
+    states: Sequence[MessageState] = ()
+    lane: Lane | None = None
+    producer: str | None = None
+    key_prefix: str | None = None
+    phone: str | None = None  #: digits; of where it went, or of where it was ordered to
+    nickname: str | None = None
+    batch_id: int | None = None
+    request_id: str | None = None
+    since: datetime | None = None  #: of created_at
+    until: datetime | None = None  #: not itself
+    key: str | None = None  #: exactly
+    uid: str | None = None
+
+    def criteria(self) -> list[ColumnElement[bool]]:
+        """The same for a WHERE."""
+        equal: tuple[tuple[InstrumentedAttribute[Any], Any], ...] = (
+            (Message.uid, self.uid),
+            (Message.lane, self.lane),
+            (Message.producer, self.producer),
+            (Message.key, self.key),
+            (Message.nickname, self.nickname),
+            (Message.batch_id, self.batch_id),
+            (Message.request_id, self.request_id),
+        )
+        wanted = [column == value for column, value in equal if value is not None]
+        if self.states:
+            wanted.append(Message.state.in_(self.states))
+        if self.key_prefix:
+            # No LIKE: SQLite's takes capitals for small letters.
+            wanted.append(func.substr(Message.key, 1, len(self.key_prefix)) == self.key_prefix)
+        if self.phone:
+            wanted.append(or_(Message.phone == self.phone, Message.ordered_phone == self.phone))
+        if self.since:
+            wanted.append(Message.created_at >= self.since)
+        if self.until:
+            wanted.append(Message.created_at < self.until)
+        return wanted
+
+
+class Listed(NamedTuple):
+    """A message, in plain values."""
+
+    id: int
+    uid: str
+    producer: str
+    key: str | None
+    lane: str
+    phone: str
+    ordered_phone: str | None
+    nickname: str | None
+    state: str
+    reason: str | None
+    error_no: int | None
+    gateway_status: str | None
+    request_id: str | None
+    message_id: str | None
+    batch_id: int | None
+    parts: int
+    encoding: str
+    billed_parts: int | None
+    attempts: int
+    created_at: datetime
+    send_at: datetime
+    posted_at: datetime | None
+    submitted_at: datetime | None
+    delivered_at: datetime | None
+    finalized_at: datetime | None
+    text: str
+
+
+class Page(list[Listed]):
+    """Messages, newest first, and where to go on."""
+
+    #: The next page is what comes before this id; None if there is nothing more. A page that is not full, or even
+    #: empty, may have one: then so many messages were looked at that the person is shown what was found so far.
+    next_before_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """About how many messages are meant."""
+
+    count: int
+    exact: bool
+
+
+class Span(NamedTuple):
+    """Ids: both ends are in it."""
+
+    first: int
+    last: int
+
+
+COLUMNS = tuple(getattr(Message, name) for name in Listed._fields)
+S = MessageState
+ENDED_EARLY = frozenset({S.FAILED, S.UNKNOWN, S.CANCELLED, S.EXPIRED})
+WAITING = {  # the states that may have few messages or millions, and their indexes
+    S.QUEUED: (Message.lane, Message.send_at, Message.id),
+    S.SUBMITTED: (Message.next_poll_at,),
+}
+
+
+class _Way(NamedTuple):
+    """A condition that an index serves."""
+
+    condition: ColumnElement[bool]
+    in_order: bool = False  #: whether it gives them by their ids
+
+
+def page(
+    session: Session, wanted: Wanted, *, before_id: int | None = None, after_id: int | None = None, limit: int
+) -> Page:
+    """The *limit* newest messages that are meant, of those before *before_id*, newest first.
+
+    With *after_id* alone, those that come next after it: the page before. No page takes long: see `Page`.
+    Of a time, by `Wanted.since` or `until`, are those that were stored about then, too: within `SKEW`.
+    """
+    span = _span(session, wanted, before_id, after_id)
+    if span is None:
+        return Page()
+    backwards = after_id is not None and before_id is None
+    ways = _ways(session, wanted)
+    look = _by_index if ways else _walked
+    made = look(session, wanted, ways, span, limit, backwards=backwards)
+    if backwards:
+        made.reverse()
+        made.next_before_id = made[-1].id if made else None
+    return made
+
+
+def estimate(session: Session, wanted: Wanted) -> Estimate:
+    """About how many messages are meant; exactly, where they, or those to be looked at, are few."""
+    span = _span(session, wanted, None, None)
+    if span is None:
+        return Estimate(0, exact=True)
+    ways = _ways(session, wanted)
+    if ways or span.last - span.first < FEW:
+        found = (_few(wanted, way, span) for way in ways or [_Way(_within(span), in_order=True)])
+        count = sum(session.scalars(select(func.count()).select_from(one.subquery())).one() for one in found)
+        if count <= FEW:
+            return Estimate(count, exact=True)
+    return Estimate(_guessed(session, wanted, span), exact=False)
+
+
+def _by_index(
+    session: Session, wanted: Wanted, ways: Sequence[_Way], span: Span, limit: int, *, backwards: bool
+) -> Page:
+    """By each of *ways*; what two lead to stands there once."""
+    found: dict[int, Listed] = {}
+    for way in ways:
+        rows = select(*COLUMNS).where(way.condition, *wanted.criteria(), _within(span))
+        ordered = _ordered(rows, backwards=backwards, by_key=way.in_order)
+        found |= {row.id: Listed._make(row) for row in session.execute(ordered.limit(limit + 1))}
+    newest = sorted(found.values(), key=lambda row: row.id, reverse=not backwards)
+    made = Page(newest[:limit])
+    made.next_before_id = made[-1].id if len(newest) > limit else None
+    return made
+
+
+def _walked(session: Session, wanted: Wanted, _: object, span: Span, limit: int, *, backwards: bool) -> Page:
+    """By looking at one id after the other, but at no more than a person waits for."""
+    made = Page()
+    rows = _ordered(select(*COLUMNS).where(*wanted.criteria()), backwards=backwards, by_key=True)
+    for _slice in range(SLICES):
+        here = _end(span, SLICE, backwards=backwards)
+        found = session.execute(rows.where(_within(here)).limit(limit + 1 - len(made)))
+        made += [Listed._make(row) for row in found]
+        if len(made) > limit:
+            del made[limit:]
+            made.next_before_id = made[-1].id
+            return made
+        span = Span(here.last + 1, span.last) if backwards else Span(span.first, here.first - 1)
+        if span.first > span.last:
+            return made
+    made.next_before_id = span.last + 1
+    return made
+
+
+def _end(span: Span, ids: int, *, backwards: bool) -> Span:
+    if backwards:
+        return Span(span.first, min(span.last, span.first + ids - 1))
+    return Span(max(span.first, span.last - ids + 1), span.last)
+
+
+def _ordered(rows: Select[Any], *, backwards: bool, by_key: bool) -> Select[Any]:
+    # An expression for those that are few: PostgreSQL may else walk the primary key until it meets enough of them.
+    by = Message.id if by_key else Message.id + 0
+    return rows.order_by(by if backwards else by.desc())
+
+
+def _within(span: Span) -> ColumnElement[bool]:
+    return Message.id.between(span.first, span.last)
+
+
+def _span(session: Session, wanted: Wanted, before_id: int | None, after_id: int | None) -> Span | None:
+    """The ids between which all that is meant must lie; None if there are none."""
+    # Each by itself: for both at once, SQLite would read all of them.
+    first, last = (session.scalars(select(end(Message.id))).one_or_none() for end in (func.min, func.max))
+    if first is None or last is None:
+        return None
+    if wanted.since:
+        first = _id_at(session, wanted.since - SKEW, otherwise=last + 1)
+    if wanted.until:
+        last = _id_at(session, wanted.until + SKEW, otherwise=last)
+    first = first if after_id is None else max(first, after_id + 1)
+    last = last if before_id is None else min(last, before_id - 1)
+    return Span(first, last) if first <= last else None
+
+
+def _id_at(session: Session, at: datetime, *, otherwise: int) -> int:
+    """The first message that was ordered at *at* or later; *otherwise*, if there is none."""
+    found = select(Message.id).where(Message.created_at >= at).order_by(Message.created_at).limit(1)
+    first = session.scalars(found).first()
+    return otherwise if first is None else first
+
+
+def _ways(session: Session, wanted: Wanted) -> list[_Way]:
+    """Ways that together lead to all that is meant; none if no index does."""
+    if wanted.uid is not None:
+        return [_Way(Message.uid == wanted.uid)]
+    if wanted.request_id is not None:
+        return [_Way(Message.request_id == wanted.request_id)]
+    if wanted.key is not None:
+        of_whom = _producers(session) if wanted.producer is None else [wanted.producer]
+        return [_Way((Message.producer == one) & (Message.key == wanted.key)) for one in of_whom]
+    if wanted.batch_id is not None:
+        return [_Way(Message.batch_id == wanted.batch_id)]
+    if wanted.phone:
+        return [_Way(Message.phone == wanted.phone, in_order=True), _Way(Message.ordered_phone == wanted.phone)]
+    ways = [_of_state(session, state, wanted.lane) for state in dict.fromkeys(wanted.states)]
+    return [way for some in ways if some for way in some] if all(ways) else []
+
+
+def _of_state(session: Session, state: MessageState, lane: Lane | None) -> list[_Way] | None:
+    is_in = Message.state == state
+    if state in ENDED_EARLY:
+        return [_Way(is_in, in_order=True)]
+    if state == S.UNCONFIRMED:
+        return [_Way(is_in & (Message.lane == one), in_order=True) for one in ([lane] if lane else Lane)]
+    if state == S.POSTING:
+        return [_Way(is_in & Message.batch_id.in_(select(Batch.id).where(Batch.state == BatchState.POSTING)))]
+    if state not in WAITING:
+        return None
+    # In the index's order, or PostgreSQL may read the table for them.
+    some = select(Message.id).where(is_in).order_by(*WAITING[state]).limit(FEW + 1)
+    if session.scalars(select(func.count()).select_from(some.subquery())).one() > FEW:
+        return None
+    return [_Way(is_in & Message.id.in_(some))]
+
+
+def _producers(session: Session) -> list[str]:
+    """Those that gave keys: each is one look into the index, however many messages it has."""
+    found: list[str] = []
+    while len(found) < MOST_PRODUCERS:
+        next_one = select(Message.producer).where(Message.key.is_not(None)).order_by(Message.producer).limit(1)
+        if found:
+            next_one = next_one.where(Message.producer > found[-1])
+        producer = session.scalars(next_one).first()
+        if producer is None:
+            break
+        found.append(producer)
+    return found
+
+
+def _few(wanted: Wanted, way: _Way, span: Span) -> Select[Any]:
+    rows = select(Message.id).where(way.condition, *wanted.criteria(), _within(span))
+    return _ordered(rows, backwards=True, by_key=way.in_order).limit(FEW + 1)
+
+
+def _guessed(session: Session, wanted: Wanted, span: Span) -> int:
+    """As many as there would be if all were as those at some places."""
+    step = max(1, (span.last - span.first + 1) // SAMPLES)
+    samples = [Span(start, start + min(SAMPLE, step) - 1) for start in range(span.first, span.last + 1, step)]
+    counts = (select(func.count()).where(*wanted.criteria(), _within(one)).select_from(Message) for one in samples)
+    found = sum(session.scalars(count).one() for count in counts)
+    looked_at = sum(one.last - one.first + 1 for one in samples)
+    return round(found / looked_at * (span.last - span.first + 1))

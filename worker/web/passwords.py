@@ -1,0 +1,60 @@
+"""The passwords of the two roles."""
+
+from threading import Semaphore
+
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from worker.errors import SettingsError
+from worker.settings import Settings
+from worker.web.visitors import Role
+
+HASH = "$argon2"
+AT_ONCE = 2  # each takes 64 MiB while it lasts
+_hasher = PasswordHasher()
+_SETTINGS = {Role.OPERATOR: "SMS_WEB_PASSWORD", Role.VIEWER: "SMS_WEB_VIEWER_PASSWORD"}
+
+
+def hashed(password: str) -> str:
+    """What may stand in a setting in the place of *password*."""
+    return _hasher.hash(password)
+
+
+class Passwords:
+    """Which role a password opens the page for."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` for a hash that is none, and for two roles with the same password."""
+        set_ = {Role.OPERATOR: settings.web_password, Role.VIEWER: settings.web_viewer_password}
+        known = {role: password.get_secret_value() for role, password in set_.items() if password}  # empty is none
+        if len(set(known.values())) < len(known):
+            raise SettingsError("SMS_WEB_VIEWER_PASSWORD must be another than SMS_WEB_PASSWORD.")
+        self._hashes = {role: _as_hash(_SETTINGS[role], password) for role, password in known.items()}
+        self._turns = Semaphore(AT_ONCE)
+
+    def __bool__(self) -> bool:
+        """Whether anybody has to log in at all."""
+        return bool(self._hashes)
+
+    def role_of(self, password: str) -> Role | None:
+        """The role that *password* opens, or None. Takes as long whichever it is, some tens of milliseconds."""
+        with self._turns:
+            fitting = [role for role, hash_ in self._hashes.items() if _fits(hash_, password)]
+        return fitting[0] if fitting else None
+
+
+def _as_hash(setting: str, password: str) -> str:
+    if not password.startswith(HASH):
+        return hashed(password)
+    try:
+        extract_parameters(password)
+    except (InvalidHashError, ValueError):
+        raise SettingsError(f"{setting}: this is no hash of argon2: write what `sms web --hash` prints.") from None
+    return password
+
+
+def _fits(hash_: str, password: str) -> bool:
+    try:
+        return _hasher.verify(hash_, password)
+    except (VerificationError, InvalidHashError):
+        return False
