@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := .tools/bin/uv
 READY := .venv/.ready
 
-.PHONY: help demo up test chaos check docs format lock clean
+.PHONY: help demo up test chaos check docs pictures format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,9 +31,14 @@ check: $(READY) ## format, lint, types, import contracts, migrations, docs, comp
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/pytest -q -m check
 
-docs: $(READY) ## write the pages of settings and the schemas anew from the code itself
+docs: $(READY) ## write the pages of settings, the schemas, the database and the commands anew from the code itself
 	@$(BIN)/python tests/papers/test_settings_pages.py
 	@$(BIN)/python tests/papers/test_schemas.py
+	@$(BIN)/python tests/papers/test_database_page.py
+	@$(BIN)/python tests/papers/test_commands_page.py
+
+pictures: $(READY) ## take the docs' pictures of the web page anew; needs a Chromium
+	@$(BIN)/python tests/browser/pictures.py
 
 format: $(READY) ## let ruff put the code in order
 	@$(BIN)/ruff format .

@@ -7,8 +7,10 @@ with, how often a phone, a producer and a request_id come back. Numbers follow f
 import os
 import pwd
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
@@ -22,12 +24,14 @@ import psycopg  # noqa: E402
 from servers import postgres_programs  # noqa: E402
 
 from migrations.schema import upgrade  # noqa: E402
+from worker.clock import utc_now  # noqa: E402
 from worker.embedded.processes import free_port  # noqa: E402
 
 MESSAGES = 10_000_000
 CAMPAIGN = 200_000  #: of these, ordered in the last minutes for a later day
 DAYS = timedelta(days=30)
 CAMPAIGN_TOOK = timedelta(minutes=10)
+FRESH = timedelta(hours=3)
 TABLES = (
     "reports",
     "callbacks",
@@ -217,6 +221,44 @@ def build(url: str, *, now: datetime, messages: int = MESSAGES) -> None:
         connection.commit()
         connection.autocommit = True
         connection.execute("VACUUM (ANALYZE)")
+
+
+def freshen(url: str, *, now: datetime) -> int:
+    """Let the messages end *now* again: add those of the time since, of three hours at most; return how many."""
+    with closing(psycopg.connect(url.replace("+psycopg", ""))) as connection:
+        last, newest = connection.execute("SELECT max(id), max(created_at) FROM messages").fetchone() or (0, now)
+        begin, apart = max(newest, now - FRESH), DAYS / MESSAGES
+        count = int((now - begin) / apart) // 50 * 50
+        numbers = {"first": last + 1, "last": last + count, "history": last + count, "start": begin - last * apart}
+        numbers |= {"end": now, "apart": apart, "campaign_apart": apart, "reported_from": last + 1}
+        for statement in (ROWS, BATCHES, MESSAGES_SQL, REPORTS, CALLBACKS) if count else ():
+            connection.execute(_filled_in(statement, numbers))
+        connection.execute("SELECT setval('messages_id_seq', max(id)) FROM messages")
+        connection.execute("SELECT setval('batches_id_seq', max(id)) FROM batches")
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("ANALYZE")
+    return count
+
+
+@contextmanager
+def ten_million(folder: Path | None = None, *, messages: int = MESSAGES) -> Iterator[str]:
+    """The URL of a PostgreSQL with so many messages, the newest of them of now; gone afterwards.
+
+    With a *folder* it stays there and goes on running, and what was built there before is used again.
+    """
+    made_here = folder is None
+    cluster = Cluster(folder or Path(tempfile.mkdtemp(prefix="sms-ten-million-")))
+    if cluster.start():
+        build(cluster.url, now=utc_now(), messages=messages)
+    upgrade(cluster.url)
+    freshen(cluster.url, now=utc_now())
+    try:
+        yield cluster.url
+    finally:
+        if made_here:
+            cluster.stop()
+            shutil.rmtree(cluster.folder)
 
 
 def _numbers(now: datetime, messages: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ COMMENTS = {
     "decisions.id": "in order of their coming",
     "decisions.at": "when it was decided",
     "decisions.who": "a person, a producer's order (order:TASK_ID), a lane's policy, or a proof",
-    "decisions.what": "ask, cancel, confirm, drop, pause, recover, resend or resume",
+    "decisions.what": "ask, cancel, confirm, drop, pause, recover, resend, resume or retry",
     "decisions.uid": "the message, even when its retention is over; none for the account",
     "decisions.reason": "in the person's own words, or what was wrong before",
     "refused_intakes": "One refused order, with its body as it came.",

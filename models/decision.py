@@ -17,7 +17,7 @@ class Decision(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, doc="in order of their coming")
     at: Mapped[datetime] = mapped_column(doc="when it was decided")
     who: Mapped[str] = mapped_column(doc="a person, a producer's order (order:TASK_ID), a lane's policy, or a proof")
-    what: Mapped[str] = mapped_column(doc="ask, cancel, confirm, drop, pause, recover, resend or resume")
+    what: Mapped[str] = mapped_column(doc="ask, cancel, confirm, drop, pause, recover, resend, resume or retry")
     uid: Mapped[str | None] = mapped_column(doc="the message, even when its retention is over; none for the account")
     reason: Mapped[str | None] = mapped_column(doc="in the person's own words, or what was wrong before")
 

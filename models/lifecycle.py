@@ -65,6 +65,7 @@ class Verdict(StrEnum):
     CONFIRM = "confirm"  #: a report of the gateway proves that an unconfirmed message was taken
     CANCEL = "cancel"  #: a queued message is stopped by a person
     ASK = "ask"  #: the gateway is asked once more about a message that was given up as unknown
+    RETRY = "retry"  #: a producer that could not be told is told again
     PAUSE = "pause"  #: nothing is posted until somebody resumes
     RESUME = "resume"  #: posting goes on at once
     RECOVER = "recover"  #: the database came from a backup: the message may have been posted since

@@ -79,11 +79,12 @@ class Message(Base):
         # Each partial index holds only the rows that some room still has work with, so its cost does not grow with age.
         partial("ix_messages_claim", "lane", "send_at", "id", where="state = 'queued'"),
         partial("ix_messages_fair", "lane", "producer", "send_at", "id", where="state = 'queued'"),
-        partial("ix_messages_ordered", "ordered_phone", where="ordered_phone IS NOT NULL"),
+        partial("ix_messages_ordered", "ordered_phone", "id", where="ordered_phone IS NOT NULL"),
         partial("ix_messages_expiry", "expires_at", where="state = 'queued' AND expires_at IS NOT NULL"),
         partial("ix_messages_poll", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_poll_young", "polls", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_unconfirmed", "lane", "id", where="state = 'unconfirmed'"),
+        partial("ix_messages_ended", "state", "id", where="state IN ('cancelled', 'expired', 'failed', 'unknown')"),
         partial("ix_messages_finalized_at", "finalized_at", where="finalized_at IS NOT NULL"),
         partial("ix_messages_by_key", "key", "producer", where="key IS NOT NULL"),
         partial("ix_messages_request_id", "request_id", where="request_id IS NOT NULL"),

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
 from typing import NamedTuple
@@ -117,10 +117,12 @@ class Instruments:
         counter = self._counters[name]
         (counter.labels(*labels) if labels else counter).inc(amount)
 
-    def observe(self, name: str, *labels: str, value: float) -> None:
-        """Add *value* to a histogram."""
-        # A clock that was set back makes no time negative, or the sum of all would fall.
-        self._histograms[name].labels(*labels).observe(max(0.0, value))
+    def observe(self, name: str, *labels: str, values: Sequence[float]) -> None:
+        """Add *values* to a histogram."""
+        histogram = self._histograms[name].labels(*labels)
+        for value in values:
+            # A clock that was set back makes no time negative, or the sum of all would fall.
+            histogram.observe(max(0.0, value))
 
     def bounded(self, label: str, word: str) -> str:
         """The same word, or `OTHER` once `MOST_WORDS` others were met before it."""
@@ -206,22 +208,27 @@ def count_failed(error_no: int | None) -> None:
     ours().count("sms_failures", error_word(error_no))
 
 
-def time_accepted(lane: str, seconds: float) -> None:
-    """The gateway took a message, so long after it might first be posted."""
-    ours().observe("sms_accepted_seconds", lane, value=seconds)
+def time_accepted(seconds: Mapping[str, Sequence[float]]) -> None:
+    """The gateway took messages of these lanes, each so long after it might first be posted."""
+    _time("sms_accepted_seconds", seconds)
 
 
-def time_delivered(lane: str, seconds: float) -> None:
-    """A phone got a message, so long after it might first be posted."""
-    ours().observe("sms_delivered_seconds", lane, value=seconds)
+def time_delivered(seconds: Mapping[str, Sequence[float]]) -> None:
+    """Phones got messages of these lanes, each so long after it might first be posted."""
+    _time("sms_delivered_seconds", seconds)
+
+
+def _time(name: str, seconds: Mapping[str, Sequence[float]]) -> None:
+    for lane, values in seconds.items():
+        ours().observe(name, lane, values=values)
 
 
 def count_post(lane: Lane, outcome: str, *, messages: int, took: timedelta | None, error: str | None) -> None:
     """A post of so many messages ended in *outcome*, for which the gateway took so long; None if nothing ever left."""
     ours().count("sms_batches", lane, outcome)
-    ours().observe("sms_batch_messages", lane, value=messages)
+    ours().observe("sms_batch_messages", lane, values=[messages])
     if took is not None:
-        ours().observe("sms_post_seconds", outcome, value=took.total_seconds())
+        ours().observe("sms_post_seconds", outcome, values=[took.total_seconds()])
     if error:
         ours().count("sms_gateway_errors", Room.POSTING, error)
 
@@ -229,7 +236,7 @@ def count_post(lane: Lane, outcome: str, *, messages: int, took: timedelta | Non
 def count_poll(outcome: str, *, took: timedelta, error: str | None = None) -> None:
     """A question ended in *outcome*, for which the gateway took so long."""
     ours().count("sms_polls", outcome)
-    ours().observe("sms_poll_seconds", outcome, value=took.total_seconds())
+    ours().observe("sms_poll_seconds", outcome, values=[took.total_seconds()])
     if error:
         ours().count("sms_gateway_errors", Room.POLLING, error)
 

@@ -10,7 +10,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -171,7 +170,11 @@ def _cumulated(kind: Kind, mine: Mapping[str, float]) -> list[tuple[str, float]]
     """Each bucket with all below it; one that only another release had counts from our next bound on."""
     alone = [(float(bound), value) for bound, value in mine.items() if bound != "sum"]
     bounds = (*(float(bound) for bound in kind.buckets), float("inf"))
-    return [(floatToGoString(bound), sum(value for other, value in alone if other <= bound)) for bound in bounds]
+    return [(_le(bound), sum(value for other, value in alone if other <= bound)) for bound in bounds]
+
+
+def _le(bound: float) -> str:
+    return "+Inf" if bound == float("inf") else str(bound)
 
 
 def _others(session: Session) -> Iterator[Metric]:

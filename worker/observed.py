@@ -1,8 +1,9 @@
 """What was committed, told to those who count and trace it; what was rolled back never happened."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import MessageState
 from worker import instruments
-from worker.store.moves import MOVED, Seen
+from worker.store.moves import MOVED, Moved, Seen
 from worker.store.noted import NOTED
 
 log = structlog.get_logger()
@@ -42,17 +43,22 @@ def count_moves(seen: Sequence[Seen]) -> None:
     counts = Counter((one.message.lane, one.state) for one in seen)
     for (lane, state), moved in counts.items():
         instruments.count_moved(lane, state, moved)
-    for one in seen:
-        message = one.message
-        if message.created_at is None or message.send_at is None:
-            continue
-        began_at = max(message.created_at, message.send_at)
-        if one.state is MessageState.FAILED:
+    accepted, delivered = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    for message, state, at in seen:
+        if state is MessageState.FAILED:
             instruments.count_failed(message.error_no)
-        elif one.state is MessageState.SUBMITTED:
-            instruments.time_accepted(message.lane, (one.at - began_at).total_seconds())
-        elif one.state is MessageState.DELIVERED and message.delivered_at:
-            instruments.time_delivered(message.lane, (message.delivered_at - began_at).total_seconds())
+        elif state is MessageState.SUBMITTED:
+            accepted[message.lane].append(_waited(message, at))
+        elif state is MessageState.DELIVERED:
+            delivered[message.lane].append(_waited(message, message.delivered_at or at))
+    instruments.time_accepted(accepted)
+    instruments.time_delivered(delivered)
+
+
+def _waited(message: Moved, until: datetime) -> float:
+    """The seconds from when it might first be posted."""
+    created_at, send_at = message.created_at or until, message.send_at or until
+    return (until - max(created_at, send_at)).total_seconds()
 
 
 def log_moves(seen: Sequence[Seen]) -> None:

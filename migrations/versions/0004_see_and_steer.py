@@ -11,19 +11,24 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Instant = sa.DateTime(timezone=True)
 Json = sa.JSON().with_variant(sa.dialects.postgresql.JSONB(), "postgresql")
 INDEXES = {  # table, columns, and which rows
     "ix_messages_created_at": ("messages", ["created_at"], None),
     # By key alone as well as with its producer, and by an ordered phone in any state.
     "ix_messages_by_key": ("messages", ["key", "producer"], "key IS NOT NULL"),
-    "ix_messages_ordered": ("messages", ["ordered_phone"], "ordered_phone IS NOT NULL"),
+    "ix_messages_ordered": ("messages", ["ordered_phone", "id"], "ordered_phone IS NOT NULL"),
+    # The newest of a rare end; what is delivered costs it nothing.
+    "ix_messages_ended": ("messages", ["state", "id"], "state IN ('cancelled', 'expired', 'failed', 'unknown')"),
     "ix_batches_finished_at": ("batches", ["finished_at"], "finished_at IS NOT NULL"),
 }
 INDEXES_BEFORE = {
     "ix_messages_key": ("messages", ["producer", "key"], "key IS NOT NULL"),
     "ix_messages_ordered_phone": ("messages", ["ordered_phone"], "state = 'queued' AND ordered_phone IS NOT NULL"),
 }
+VERDICTS_BEFORE = ("ask", "cancel", "confirm", "drop", "pause", "recover", "resend", "resume")
+VERDICTS = (*VERDICTS_BEFORE, "retry")
 NEW_COLUMNS = (
     ("messages", "traceparent", sa.Text()),
     ("batches", "answer_ms", sa.Integer()),
@@ -192,8 +197,35 @@ def _expand(*, if_not_exists: bool | None) -> None:
         if_not_exists=True,
     )
     op.create_index("ix_workers_seen_at", "workers", ["seen_at"], if_not_exists=True)
+    _know_verdicts(VERDICTS)
     for name, (table, columns, where) in INDEXES.items():
         create_index(name, table, columns, where=where)
+
+
+def _know_verdicts(verdicts: tuple[str, ...]) -> None:
+    known = f"what IN ({', '.join(repr(verdict) for verdict in sorted(verdicts))})"
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE decisions DROP CONSTRAINT IF EXISTS ck_decisions_what_known")
+        op.execute(f"ALTER TABLE decisions ADD CONSTRAINT ck_decisions_what_known CHECK ({known}) NOT VALID")
+        op.execute("ALTER TABLE decisions VALIDATE CONSTRAINT ck_decisions_what_known")
+        return
+    # SQLite changes no constraint: the table is made anew.
+    op.rename_table("decisions", "decisions_before")
+    op.create_table(
+        "decisions",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(known, name=op.f("ck_decisions_what_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
+    )
+    op.execute("INSERT INTO decisions SELECT id, at, who, what, uid, reason FROM decisions_before")
+    op.drop_table("decisions_before")
+    op.create_index("ix_decisions_at", "decisions", ["at"])
+    op.create_index("ix_decisions_uid", "decisions", ["uid"])
 
 
 def _daily(view: dict[str, str]) -> None:
@@ -242,6 +274,8 @@ def downgrade() -> None:
     for name, (table, *_) in INDEXES.items():
         op.drop_index(name, table)  # in a moment, and the columns that go with them need the same lock
     op.drop_table("workers")
+    op.execute("DELETE FROM decisions WHERE what = 'retry'")
+    _know_verdicts(VERDICTS_BEFORE)
     for table, name, _ in NEW_COLUMNS:
         op.drop_column(table, name)
 

@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from lived import UIDS
 from lived_pages import lived_pages
 
 from migrations.schema import upgrade
+from worker.embedded.valkey import Valkey
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 TEXT = "Assalomu alaykum! Buyurtmangiz yoʻlga chiqdi, bugun 18:00 gacha yetkazamiz."
@@ -23,6 +26,7 @@ SHOWN = {
     "status": "/status",
     "login": "/login",
 }
+TALL = {"start": 1080, "message": 1000}  # pixels, where they are wide
 LARGEST_BYTES = 150_000
 
 
@@ -30,7 +34,8 @@ def main() -> None:
     """Take every page that is named, or all, at both widths, light and dark."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        lived_pages(_template(Path(folder)), Path(folder)) as pages,
+        _redis(Path(folder)) as url,
+        lived_pages(_template(Path(folder)), Path(folder), redis_url=url) as pages,
         chromium() as browser,
     ):
         state = pages.cookies(browser)
@@ -41,6 +46,14 @@ def main() -> None:
                     _take(shown, name, FOLDER / f"{name}-{width}-{'dark' if dark else 'light'}.png")
 
 
+@contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    server = Valkey(folder)
+    server.start()
+    yield server.url
+    server.stop()
+
+
 def _template(folder: Path) -> Path:
     file = folder / "template.db"
     upgrade(f"sqlite:///{file}")
@@ -48,6 +61,8 @@ def _template(folder: Path) -> Path:
 
 
 def _take(shown: Watched, name: str, file: Path) -> None:
+    if str(WIDE) in file.name and name in TALL:
+        shown.page.set_viewport_size({"width": WIDE, "height": TALL[name]})
     shown.open(SHOWN[name])
     if name == "send":
         _write(shown)
@@ -62,6 +77,7 @@ def _write(shown: Watched) -> None:
     """A text in the form, so that it counts."""
     shown.page.fill("[name=phone]", "+998 90 123-45-67")
     shown.page.fill("[name=text]", TEXT)
+    shown.page.locator("#count", has_text="2 parts").wait_for()
 
 
 if __name__ == "__main__":

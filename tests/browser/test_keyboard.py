@@ -80,7 +80,7 @@ def test_the_narrow_menu_opens_by_key(look: Open) -> None:
 def test_a_phone_is_found_by_keys_alone(look: Open) -> None:
     page = look("/messages").page
 
-    page.get_by_label("Phone").focus()
+    page.get_by_role("searchbox").focus()
     page.keyboard.type(TOLD_PHONE)
     page.keyboard.press("Enter")
     page.wait_for_url(f"**phone={TOLD_PHONE}**")

@@ -33,7 +33,7 @@ def now() -> datetime:
 def busy(sessions: Sessions) -> None:
     """A house at work: a live worker, an answered batch, a code that waits, one in doubt."""
     at = now()
-    worker = {"name": "sms@one/1/x", "release": "0.4.0", "started_at": at - timedelta(hours=1), "figures": {}}
+    worker = {"name": "sms@one:1:x", "release": "0.4.0", "started_at": at - timedelta(hours=1), "figures": {}}
     with sessions.begin() as session:
         session.execute(insert(Worker), [worker | {"seen_at": at + timedelta(minutes=5), "bell_at": at}])
         answered = {"state": BatchState.ACCEPTED, "size": 50, "accepted": 50, "refused": 0, "answer_ms": 120}
@@ -106,7 +106,7 @@ def test_orders_that_nobody_has_taken_yet_are_counted_on_redis_whoever_holds_the
     with Redis.from_url(redis_url) as redis:
         redis.lpush("sms.bulk", *[a_send() for _ in range(5)])
         redis.lpush("sms.bulk\x06\x163", a_send())
-        LaneLists(redis, owner="sms@one/1/x").take(Lane.BULK, most=2, most_bytes=10_000)
+        LaneLists(redis, owner="sms@one:1:x").take(Lane.BULK, most=2, most_bytes=10_000)
 
     answer = sms("stats", "--json")
 

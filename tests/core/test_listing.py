@@ -166,3 +166,35 @@ def test_no_statement_looks_at_more_ids_than_a_slice(sessions: Sessions, monkeyp
     walks = [statement for statement, _ in said if "BETWEEN" in statement]
     assert len(walks) == 4
     assert len(all_of(sessions, Message)) == 20
+
+
+def test_what_an_index_leads_to_is_looked_at_in_slices_where_more_is_asked(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {"state": MessageState.FAILED}
+    rare = stored(sessions, producer="bank", **failed)
+    many_stored(sessions, 10, **failed)
+    monkeypatch.setattr(listing, "LED", 4)
+    wanted = Wanted(states=[MessageState.FAILED, MessageState.EXPIRED], producer="bank")
+
+    pages = [found(sessions, wanted)]
+    while pages[-1].next_before_id:
+        pages.append(found(sessions, wanted, before_id=pages[-1].next_before_id))
+
+    assert [ids(some) for some in pages] == [[], [], [rare]]
+
+
+def test_what_waits_is_counted_by_its_index_however_much_it_is(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_stored(sessions, 30)
+    monkeypatch.setattr(listing, "FEW", 2)
+    monkeypatch.setattr(listing, "SAMPLES", 1)
+    monkeypatch.setattr(listing, "SAMPLE", 1)
+    with reading(sessions) as session:
+        of_queue = estimate(session, Wanted(states=[MessageState.QUEUED]))
+        monkeypatch.setattr(listing, "AS_MANY", 20)
+        of_millions = estimate(session, Wanted(states=[MessageState.QUEUED]))
+
+    assert (of_queue.count, of_queue.exact) == (30, True)
+    assert (of_millions.count, of_millions.exact) == (20, False)

@@ -39,6 +39,8 @@ WHAT_THIS_RELEASE_WROTE = [
     VALUES (1, 'posting', 'open', 3, '2026-11-22 12:00:00+00:00', '2026-11-22 12:01:00+00:00', 0)
     """,
     "INSERT INTO decisions (id, at, who, what) VALUES (1, '2026-11-22 12:00:00+00:00', 'anna', 'pause')",
+    "INSERT INTO decisions (id, at, who, what) VALUES (2, '2026-11-22 12:00:00+00:00', 'anna', 'retry')",
+    "UPDATE batches SET answer_ms = 180",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from builders import NOON, Clock, Sessions, a_submission, all_of, an_upkeep, post_all, states_of, stored, the_sms
 from in_trouble import UNREACHABLE, a_room, opened, the_circuit
 from sqlalchemy import event
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from models import Account, Batch
@@ -32,7 +33,7 @@ def state_of(sessions: Sessions) -> tuple[Any, ...]:
 def test_its_ids_are_in_the_log_once_without_phone_or_text(sessions: Sessions) -> None:
     sms = stored(sessions, phone=PHONE, text=TEXT)
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_submission(sessions, MemoryGateway(answers=[unstorable(sms)])).post_next()
 
     (given_up,) = [one for one in logs if one["event"] == "answer_given_up"]

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from builders import NOON, Sessions, a_batch, a_send, an_intake, many_stored, stored
-from sqlalchemy import insert, text
+from sqlalchemy import Engine, event, insert, text
+from sqlalchemy.orm import Session
 from taking import TELL
 
 from models import Callback, Worker
@@ -28,7 +29,7 @@ def ago(**how_long: float) -> datetime:
 
 
 def a_worker(sessions: Sessions, **changes: Any) -> None:
-    row = {"name": "sms@one/1/x", "release": "0.4.0", "started_at": ago(hours=1), "seen_at": NOON, "figures": {}}
+    row = {"name": "sms@one:1:x", "release": "0.4.0", "started_at": ago(hours=1), "seen_at": NOON, "figures": {}}
     with sessions.begin() as session:
         session.execute(insert(Worker), [row | {"bell_at": ago(seconds=1)} | changes])
 
@@ -230,7 +231,7 @@ def test_workers_bells_callbacks_and_todays_refusals_are_counted(sessions: Sessi
     found = seen(sessions)
 
     assert (found.callbacks_owed, found.callbacks_failed, found.refused_today) == (1, 2, 1)
-    assert ([one.name for one in found.workers], found.bell_age_seconds) == (["sms@one/1/x"], 7.0)
+    assert ([one.name for one in found.workers], found.bell_age_seconds) == (["sms@one:1:x"], 7.0)
     assert (found.posting, found.submitted) == (1, 1)
 
 
@@ -300,3 +301,54 @@ def test_no_more_is_said_than_was_asked_for_and_what_stops_all_comes_first(sessi
         found = attention.attention(session, limit=1)
 
     assert [one.kind for one in found] == ["account held"]
+
+
+ASKED: list[Any] = [
+    pytest.param(lambda session: overview.lanes(session, now=NOON), "ix_messages_created_at", id="what came"),
+    pytest.param(lambda session: overview.lanes(session, now=NOON), "ix_batches_finished_at", id="what went"),
+    pytest.param(lambda session: overview.gateway(session, now=NOON), "ix_batches_finished_at", id="gateway"),
+    pytest.param(lambda session: overview.delivery(session, now=NOON), "ix_messages_finalized_at", id="delivery"),
+    pytest.param(lambda session: overview.minutes(session, now=NOON), "ix_messages_finalized_at", id="minutes"),
+    pytest.param(lambda session: overview.minutes(session, now=NOON), "ix_batches_finished_at", id="minutes, accepted"),
+    pytest.param(lambda session: attention.attention(session, limit=9), "ix_messages_unconfirmed", id="in doubt"),
+    pytest.param(lambda session: attention.attention(session, limit=9), "ix_callbacks_failed", id="untold"),
+    pytest.param(lambda session: attention.attention(session, limit=9), "ix_refused_intakes_created_at", id="refused"),
+    pytest.param(
+        lambda session: overview.refused_since(session, NOON), "ix_refused_intakes_created_at", id="refused today"
+    ),
+]
+
+
+@pytest.mark.parametrize(("ask", "index"), ASKED)
+def test_each_question_reads_an_index_and_never_a_large_table(
+    sessions: Sessions, engine: Engine, ask: Callable[[Session], object], index: str
+) -> None:
+    plans = plans_of(sessions, engine, ask)
+
+    large = ("messages", "batches", "callbacks", "refused_intakes")
+    scans = [f"Seq Scan on {table}" for table in large] + [f"SCAN {table}\n" for table in large]
+    assert any(index in plan for plan in plans)
+    assert not [plan for plan in plans for scan in scans if scan in plan]
+
+
+def plans_of(sessions: Sessions, engine: Engine, ask: Callable[[Session], object]) -> list[str]:
+    """How the database would go about each query that *ask* makes, if its tables were large."""
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", listen)
+    with sessions() as session:
+        ask(session)
+    event.remove(engine, "before_cursor_execute", listen)
+    return [plan_of(engine, *one) for one in asked if one[0].startswith("SELECT")]
+
+
+def plan_of(engine: Engine, statement: str, parameters: Any) -> str:
+    explain = "EXPLAIN" if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET enable_seqscan = off"))
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+    return "".join(f"{row[-1]}\n" for row in rows)

@@ -42,8 +42,9 @@ def breaks(*alerts: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 @contextmanager
 def healthy(house: System, **env: str) -> Iterator[tuple[str, str]]:
     """A working house with traffic: its exporter's address, and what was scraped there, of which no alert fires."""
+    house.env |= env
     house.beat()
-    house.worker(**env)
+    house.worker()
     house.send(phones(1, first=9_000_001)[0])
     house.wait_for_states(delivered=1)
     with exporter(house) as address:
@@ -289,6 +290,8 @@ def rewording(sandbox: RunningSandbox, word: bytes, instead: bytes) -> Iterator[
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Reworded)
     Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/smsgateway"
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/smsgateway"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,6 +1,7 @@
 """What is counted is what the gateway saw, whatever pool the workers have, and however often they come and go."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.registry import Collector, CollectorRegistry
 from servers import wait_for
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from system import System, phones
 from watched import exporter, samples, scrape, total_of
 
@@ -152,6 +153,37 @@ def test_those_gone_for_a_day_leave_their_counts(sessions: Sessions) -> None:
         assert [one.name for one in workers.listed(session)] == ["living"]
 
 
+def test_two_that_fold_at_the_same_time_count_nothing_twice(sessions: Sessions) -> None:
+    for number in range(20):
+        a_worker(sessions, f"dead {number}", seen=timedelta(days=2), a=1)
+
+    def fold() -> int:
+        with sessions.begin() as session:
+            return workers.fold(session, now=NOON)
+
+    with ThreadPoolExecutor(4) as pool:
+        folded = [one.result() for one in [pool.submit(fold) for _ in range(8)]]
+
+    with sessions() as session:
+        assert (sum(folded), workers.totals(session)) == (20, {"a": 20})
+
+
+def test_while_the_database_is_away_counts_are_kept_and_written_later(sessions: Sessions) -> None:
+    counted = {"a": 0.0}
+    publisher = Publisher(sessions, "one", now=Clock(), figures=lambda: dict(counted))
+    with sessions.begin() as session:
+        session.execute(text("ALTER TABLE workers RENAME TO away"))
+    counted["a"] = 3
+
+    publisher._calmly()
+    with sessions.begin() as session:
+        session.execute(text("ALTER TABLE away RENAME TO workers"))
+    publisher._calmly()
+
+    with sessions() as session:
+        assert workers.totals(session) == {"a": 3}
+
+
 def test_a_process_that_slept_for_days_counts_nothing_twice(sessions: Sessions) -> None:
     clock = Clock()
     counted = {"a": 5.0}
@@ -191,29 +223,31 @@ def test_every_kind_is_exposed_so_that_prometheus_can_read_it() -> None:
     for kind in instruments.KINDS:
         words = ["x"] * len(kind.labels)
         if kind.buckets:
-            ours.observe(kind.name, *words, value=kind.buckets[2])
-            ours.observe(kind.name, *words, value=1e9)
+            ours.observe(kind.name, *words, values=[kind.buckets[2]])
+            ours.observe(kind.name, *words, values=[1e9])
         else:
             ours.count(kind.name, *words, amount=3)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Totals(ours.figures()))
 
     plain = generate_latest(registry).decode()
-    modern = openmetrics(registry).decode()
+    modern = openmetrics(registry).decode()  # type: ignore[no-untyped-call]
 
     assert {one.name for one in samples(plain)} == {
-        one.name for family in openmetrics_families(modern) for one in family.samples
+        one.name
+        for family in openmetrics_families(modern)  # type: ignore[no-untyped-call]
+        for one in family.samples
     }
     for kind in instruments.KINDS:
-        words = dict.fromkeys(kind.labels, "x")
+        labels = dict.fromkeys(kind.labels, "x")
         if kind.buckets:
             buckets = [
-                s for s in samples(plain) if s.name == f"{kind.name}_bucket" and words.items() <= s.labels.items()
+                s for s in samples(plain) if s.name == f"{kind.name}_bucket" and labels.items() <= s.labels.items()
             ]
             assert [one.value for one in buckets] == [0, 0, *[1] * (len(kind.buckets) - 2), 2]
-            assert total_of(plain, f"{kind.name}_count", **words) == 2
+            assert total_of(plain, f"{kind.name}_count", **labels) == 2
         else:
-            assert total_of(plain, f"{kind.name}_total", **words) == 3
+            assert total_of(plain, f"{kind.name}_total", **labels) == 3
 
 
 def test_the_buckets_of_another_release_stay_cumulative() -> None:

@@ -90,14 +90,20 @@ def _taken(request_id: str, message_id: str, batch_id: int, at: datetime) -> dic
 def _of_shop(now: datetime) -> list[dict[str, Any]]:
     ten, twenty = now - 10 * MINUTE, now - 20 * MINUTE
     arrived = ten + timedelta(seconds=7)
-    code = {"uid": CODE, "key": "login-77", "lane": "otp", "phone": PHONE, "operator": "Beeline"}
+    code: dict[str, Any] = {"uid": CODE, "key": "login-77", "lane": "otp", "phone": PHONE, "operator": "Beeline"}
     code |= {"text": "Your code is 4821", "tags": {"order": 77}, "callback": {"task": "shop.told", "queue": "shop"}}
     code |= {"gateway_status": "delivered", "billed_parts": 1, "delivered_at": arrived, "finalized_at": arrived}
     code |= {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-    asked = {"lane": "otp", "next_poll_at": now + MINUTE, "resends": 1, "resolved_by": "anna", "attempts": 2}
-    late = {"lane": "bulk", "send_at": now + DAY, "expires_at": now + 2 * DAY, "attempts": 0}
+    asked: dict[str, Any] = {
+        "lane": "otp",
+        "next_poll_at": now + MINUTE,
+        "resends": 1,
+        "resolved_by": "anna",
+        "attempts": 2,
+    }
+    late: dict[str, Any] = {"lane": "bulk", "send_at": now + DAY, "expires_at": now + 2 * DAY, "attempts": 0}
     late |= {"ordered_phone": "998935550001", "ordered_text": "Ваш заказ в пути"}
-    doubt = {"uid": LOST, "batch_id": 3, "posted_at": twenty, "reason": NO_ANSWER}
+    doubt: dict[str, Any] = {"uid": LOST, "batch_id": 3, "posted_at": twenty, "reason": NO_ANSWER}
     state = MessageState
     return [
         _a_message(4, state.UNCONFIRMED, twenty, **doubt),

@@ -266,7 +266,7 @@ def _around(session: Session, now: datetime) -> None:
     reasons = [
         ("phone_invalid", "phone: not a possible number; allowed are UZ (+998 and 9 digits)."),
         ("text_missing", "text: missing; allowed is any text of up to 10 parts."),
-        ("evil", EVIL),
+        ("text_too_long", EVIL),
     ]
     rows = [
         {"digest": str(place), "uid": str(uuid.UUID(int=place)), "reason": reason, "explanation": why, "body": EVIL}

@@ -47,6 +47,7 @@ def some_settings(**given: Any) -> Settings:
     known: dict[str, Any] = {
         "gateway_url": "http://127.0.0.1:9/smsgateway",
         "gateway_login": LOGIN,
+        "redis_url": "redis://127.0.0.1:9/0",
         "gateway_password": SecretStr("x"),
         "gateway_nickname": lived.NICKNAME,
         "price_per_part": 100,

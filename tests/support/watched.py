@@ -30,9 +30,11 @@ def exporter(house: System) -> Iterator[str]:
     port = processes.free_port()
     command = [sys.executable, "-m", "worker.cli.main", "metrics", "--serve", f"127.0.0.1:{port}"]
     process = processes.start(command, log=house.folder / "metrics.log", env=_env(house), cwd=house.folder)
-    wait_for(lambda: scrape(f"127.0.0.1:{port}") or None)
-    yield f"127.0.0.1:{port}"
-    processes.stop(process, seconds=10)
+    try:
+        wait_for(lambda: scrape(f"127.0.0.1:{port}") or None)
+        yield f"127.0.0.1:{port}"
+    finally:
+        processes.stop(process, seconds=10)
 
 
 def scrape(address: str, accept: str = "text/plain") -> str:

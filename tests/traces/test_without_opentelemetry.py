@@ -1,5 +1,7 @@
 """Where the extra is not installed everything works, and only traces are missing."""
 
+from typing import Any
+
 import pytest
 from system import System
 
@@ -27,7 +29,7 @@ sys.meta_path.insert(0, Blocker())
     ],
 )
 def test_a_worker_goes_on_without_the_extra_and_says_so_only_where_traces_are_wanted(
-    house: System, env: dict[str, str], is_missed: bool
+    house: System, env: dict[str, Any], is_missed: bool
 ) -> None:
     without = house.folder / "without"
     without.mkdir()

@@ -73,8 +73,8 @@ def test_every_word_of_the_page_is_translated(language: str) -> None:
 def test_a_translation_has_the_places_of_what_it_translates(language: str) -> None:
     wrong = []
     for message in translated(language):
-        originals = message.id if isinstance(message.id, tuple) else (message.id,)
-        strings = message.string if isinstance(message.string, tuple) else (message.string,)
+        originals = [message.id] if isinstance(message.id, str) else list(message.id)
+        strings = [message.string or ""] if isinstance(message.string, str | None) else list(message.string)
         allowed = set[str]().union(*(places(one) for one in originals))
         wrong += [string for string in strings if message.id and places(string) != allowed]
 

@@ -3,6 +3,7 @@
 import json as json_lines
 from collections import Counter
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -66,15 +67,22 @@ def _as_json(found: Iterable[Finding]) -> Counter[Outcome]:
 
 def _shown(found: Iterable[Finding]) -> Counter[Outcome]:
     console, counted = Console(highlight=False, markup=False, emoji=False, soft_wrap=True), Counter[Outcome]()
-    for one in found:
-        counted[one.outcome] += 1
-        line = Text(f"{one.outcome:<8}", STYLES[one.outcome])
-        line.append(f"{one.name:<{WIDEST}}  {visible(one.found)}", "default")
-        console.print(line)
-        if one.outcome in {Outcome.WARNING, Outcome.FAULT}:
-            console.print(Text(f"        why:        {one.why}", "dim"))
-        if one.remedy:
-            console.print(Text(f"        what to do: {one.remedy}"))
+    for (outcome, _), alike in groupby(found, lambda one: (one.outcome, one.found)):
+        these = list(alike)
+        counted[outcome] += len(these)
+        console.print(_drawn(these[0], these[-1] if len(these) > 1 else None, len(these)))
     said = ", ".join(f"{counted[outcome]} {outcome}" for outcome in Outcome if counted[outcome])
-    console.print(Text(f"{sum(counted.values())} checks: {said}"))
+    console.print(Text(f"{counted.total()} checks: {said}"))
     return counted
+
+
+def _drawn(one: Finding, last: Finding | None, count: int) -> Text:
+    """One finding, or all from it to *last*, which say the same."""
+    name = f"{one.name} to {last.name} ({count})" if last else f"{one.name:<{WIDEST}}"
+    line = Text(f"{one.outcome:<8}", STYLES[one.outcome])
+    line.append(f"{name}  {visible(one.found)}", "default")
+    if one.outcome in {Outcome.WARNING, Outcome.FAULT}:
+        line.append(f"\n        why:        {one.why}", "dim")
+    if one.remedy:
+        line.append(f"\n        what to do: {one.remedy}", "default")
+    return line

@@ -20,7 +20,7 @@ from worker.store.listing import Estimate, Listed, Page, Wanted, estimate, page
 FOR_PEOPLE = 50  # messages: some screens of them
 AT_ONCE = 500
 MOST = 100_000
-LOOKS = 5  # where no index helps: each looks at some hundred thousand
+LOOKS = 3  # where no index helps: each looks at some hundred thousand
 PHONES = ("phone", "ordered_phone")
 
 Limit = Annotated[int, typer.Option(min=1, max=MOST, help="Show at most so many.")]
@@ -121,7 +121,8 @@ def _counted(count: Estimate) -> str:
 
 def _go_on(ctx: typer.Context, found: Page, limit: int) -> str:
     full = len(found) >= limit
-    begins = "More:" if full else fX
+    looked = f"Looked back to message {found.next_before_id}; older ones may be meant, too. Go on:"
+    begins = "More:" if full else looked
     return f"{begins} {shlex.join(['sms', 'list', *_said(ctx), '--before', str(found.next_before_id)])}"
 
 

@@ -39,6 +39,7 @@ COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with comman
     "callbacks": "List what producers could not be told; tell them again.",
     "recover": "After a restore of the database: put what may have been posted since in doubt.",
     "metrics": "Print figures for Prometheus, or serve them; they are true when all workers are dead, too.",
+    "completion": "Print what bash, zsh or fish reads to complete commands, options and values.",
     "db": "Bring the database to this release, or check that it is.",
 }
 

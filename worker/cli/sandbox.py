@@ -16,8 +16,8 @@ def sandbox(
     host: Annotated[str, typer.Option(help="Where the gateway listens.")] = DEFAULT.host,
     port: Annotated[int, typer.Option(help="0 picks a free one.")] = DEFAULT.port,
     control_port: Annotated[int, typer.Option(help="Journal and faults, on loopback.")] = DEFAULT.control_port,
-    login: str = DEFAULT.login,
-    password: str = DEFAULT.password,
+    login: Annotated[str, typer.Option(help="The only login that it lets in.")] = DEFAULT.login,
+    password: Annotated[str, typer.Option(help="Its password.")] = DEFAULT.password,
     nickname: Annotated[
         list[str] | None, typer.Option(help="A sender name it knows; may be repeated. None: it knows them all.")
     ] = None,

@@ -1,6 +1,5 @@
 """``sms web``: the web page."""
 
-import getpass
 import signal
 import socket
 from ipaddress import ip_address
@@ -82,12 +81,20 @@ def _serve(settings: Settings, config: uvicorn.Config, host: str, port: int) -> 
 def bound(host: str, port: int) -> socket.socket:
     """A socket for the page. Raises `WrongInput` if it cannot be had."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
+        return _bound(host, port)
     except OSError as error:
         raise WrongInput(f"{host}:{port} cannot be listened on: {error.strerror or error}. Choose another.") from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 
@@ -109,7 +116,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _print_hash() -> None:
-    password = getpass.getpass("Password: ")
-    if not password or password != getpass.getpass("Again: "):
-        raise WrongInput("The two are not the same, or empty. Nothing was made.")
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True)
     typer.echo(hashed(password))

@@ -135,6 +135,8 @@ def _whole(ground: Ground) -> Found:
     file = _file(ground)
     if file is None:
         return skipped("this is postgresql: see its own pg_amcheck")
+    if not file.exists():
+        return skipped("see database.answers")
     if file.stat().st_size > LARGEST_TO_READ_BYTES:
         return skipped("the file is large: run PRAGMA quick_check by hand, at a quiet hour")
     try:
@@ -209,7 +211,6 @@ CHECKS = (
         "A damaged file loses messages without a word.",
         "stop the workers, keep the file, restore the last backup, then sms recover --since TIME",
         _whole,
-        after=ANSWERS,
     ),
     Check(
         "database.disk",

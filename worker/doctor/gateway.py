@@ -11,7 +11,7 @@ import certifi
 import requests
 
 from worker.doctor.check import Check, Found, Ground, fault, graded, note, ok, skipped
-from worker.errors import GatewayError, RequestIdUnknown
+from worker.errors import GatewayError, RequestIdUnknown, SettingsError
 from worker.gateway import replies
 from worker.gateway.connections import kind_of
 from worker.gateway.http import environment_of
@@ -52,7 +52,10 @@ def _next_host(ground: Ground) -> tuple[str, int]:
 
 
 def _look_for_proxy(ground: Ground) -> Found:
-    proxy = _proxy(ground)
+    try:
+        proxy = _proxy(ground)
+    except SettingsError as error:
+        return fault(str(error))
     if proxy is None:
         return ok("no proxy stands between here and the gateway")
     return note(f"the environment names {without_secrets(proxy)}; the vendor sees that proxy's address, not ours")
@@ -183,6 +186,7 @@ CHECKS = (
         "Without one nothing is posted; nothing is lost either.",
         "correct SMS_GATEWAY_URL, or this machine's DNS (/etc/resolv.conf)",
         _resolve,
+        after=("gateway.proxy",),
     ),
     Check(
         "gateway.tcp",
@@ -206,7 +210,7 @@ CHECKS = (
         "From any address that is not registered it answers HTTP 403.",
         REGISTER,
         _access,
-        after=("gateway.tcp",),
+        after=("gateway.tcp", "gateway.tls"),
     ),
     Check(
         "gateway.login",

@@ -36,7 +36,7 @@ def _workers(ground: Ground) -> Found:
     alive = _overview(ground).workers
     if not alive:
         return fault(f"none was seen within {workers.ALIVE_FOR.total_seconds():.0f} s")
-    return ok(f"{len(alive)} alive: {', '.join(sorted(one.name.partition('/')[0] for one in alive))}")
+    return ok(f"{len(alive)} alive: {', '.join(sorted(one.name.partition(':')[0] for one in alive))}")
 
 
 def _releases(ground: Ground) -> Found:

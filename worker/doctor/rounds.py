@@ -20,7 +20,6 @@ CHECKS: Sequence[Check] = (
     *queues.CHECKS,
     *house.CHECKS,
 )
-LEAVES_OTHERS_NOTHING = frozenset({Outcome.FAULT, Outcome.SKIPPED})
 
 
 def the_ground(now: Callable[[], datetime] = utc_now) -> Ground:
@@ -44,10 +43,12 @@ def findings(
 ) -> Iterator[Finding]:
     """What comes of *checks*, in their order; those that stand before them are made as well, and not told."""
     needed, told = _with_those_before(checks), {check.name for check in checks}
-    outcomes: dict[str, Outcome] = {}
+    in_the_way = set[str]()  # with a fault, or behind one
     for check in (one for one in _all(checks) if one.name in needed):
-        found = _seen(check, ground, outcomes, limit_seconds)
-        outcomes[check.name] = found.outcome
+        first = next((name for name in check.after if name in in_the_way), None)
+        found = skipped(f"see {first}") if first else _seen(check, ground, limit_seconds)
+        if first or found.outcome == Outcome.FAULT:
+            in_the_way.add(check.name)
         if check.name in told:
             yield _finding(check, found)
 
@@ -72,11 +73,9 @@ def _with_those_before(checks: Sequence[Check]) -> set[str]:
     return needed
 
 
-def _seen(check: Check, ground: Ground, outcomes: dict[str, Outcome], limit_seconds: float) -> Found:
+def _seen(check: Check, ground: Ground, limit_seconds: float) -> Found:
     if check.needs_settings and ground.read is None:
         return skipped("without settings there is nothing to look at; see settings.complete")
-    if first := next((name for name in check.after if outcomes[name] in LEAVES_OTHERS_NOTHING), None):
-        return skipped(f"see {first}")
     answer: SimpleQueue[Found] = SimpleQueue()
     Thread(target=lambda: answer.put(_looked(check, ground)), name=check.name, daemon=True).start()
     try:

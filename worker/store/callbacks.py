@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.orm import Session
 
-from models import Callback
-from models.lifecycle import CallbackState
+from models import Callback, Decision
+from models.lifecycle import CallbackState, Verdict
 
 PAGE = 500
 
@@ -136,11 +136,15 @@ def try_again(session: Session, callback_id: int, reason: str, *, at: datetime) 
 
 
 def owe_again(session: Session, ids: Sequence[int], *, now: datetime, who: str) -> int:
-    """Owe those of *ids* that failed anew, due at once and without a try yet; return how many."""
+    """Owe those of *ids* that failed anew, due at once and without a try yet; return how many. Each is audited."""
     again = {"state": CallbackState.OWED, "next_try_at": now, "finished_at": None, "attempts": 0}
     failed = (Callback.id.in_(ids), Callback.state == CallbackState.FAILED)
-    retried = update(Callback).where(*failed).values(**again, retried_at=now, retried_by=who).returning(Callback.id)
-    return len(session.execute(retried, execution_options={"synchronize_session": False}).all())
+    retried = update(Callback).where(*failed).values(**again, retried_at=now, retried_by=who)
+    columns = (Callback.id, Callback.event, Callback.reason)
+    rows = session.execute(retried.returning(*columns), execution_options={"synchronize_session": False}).all()
+    if rows:
+        session.execute(insert(Decision), [_decision(*row, now=now, who=who) for row in sorted(rows, key=_by_id)])
+    return len(rows)
 
 
 def listed(reading: Callable[[], Any], chosen: Chosen) -> Iterator[Listed]:
@@ -173,6 +177,17 @@ def _page(session: Session, chosen: Chosen, state: CallbackState, *, after_id: i
     these = (Callback.state == state, by_id > after_id, *planned, *chosen.criteria())
     found = select(*columns).where(*these).order_by(by_id).limit(PAGE)
     return [Listed(*row) for row in session.execute(found)]
+
+
+def _decision(
+    callback_id: int, event: dict[str, Any], reason: str | None, *, now: datetime, who: str
+) -> dict[str, Any]:
+    about = f"callback {callback_id}: {reason or 'no reason is known'}"
+    return {"at": now, "who": who, "what": Verdict.RETRY, "uid": event.get("uid"), "reason": about}
+
+
+def _by_id(row: Row[Any]) -> int:
+    return int(row[0])
 
 
 def _finish(session: Session, callback_id: int, **values: Any) -> None:

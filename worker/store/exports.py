@@ -21,8 +21,9 @@ def exported(
     Each slice is a short transaction of its own: a row that changes meanwhile is given as it is when its turn comes.
     """
     with reading(sessions) as session:
-        first, last = session.execute(select(func.min(Message.id), func.max(Message.id))).one()
-    if first is None:
+        # Each by itself: for both at once, SQLite would read all of them.
+        first, last = (session.scalars(select(end(Message.id))).one_or_none() for end in (func.min, func.max))
+    if first is None or last is None:
         return
     found = select(*(getattr(Message, name) for name in columns)).where(*wanted.criteria()).order_by(Message.id)
     for start in range(first, last + 1, slice_of):

@@ -12,9 +12,10 @@ from models import Batch, Message
 from models.lifecycle import BatchState, Lane, MessageState
 
 SLICE = 20_000  # ids that one statement looks at
+LED = 5_000  # messages that an index leads to, each on a page of its own of the table
 SLICES = 10  # statements for one page, where no index leads to what is meant
 FEW = 10_000  # rows that are counted one by one, or sorted
-MOST_PRODUCERS = 1_000
+AS_MANY = 200_000  # of an index alone
 SAMPLES, SAMPLE = 8, 2_000  # places, and ids at each, by which a count is guessed
 # Workers read their clock before they insert: a message that is stored later may have been ordered a little earlier.
 SKEW = timedelta(minutes=10)
@@ -36,6 +37,12 @@ class Wanted:
     until: datetime | None = None  #: not itself
     key: str | None = None  #: exactly
     uid: str | None = None
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether something is asked that no index serves."""
+        more = (self.lane, self.producer, self.nickname, self.key_prefix, self.phone and self.states)
+        return any(more)
 
     def criteria(self) -> list[ColumnElement[bool]]:
         """The same for a WHERE."""
@@ -160,12 +167,23 @@ def estimate(session: Session, wanted: Wanted) -> Estimate:
     if span is None:
         return Estimate(0, exact=True)
     ways = _ways(session, wanted)
-    if ways or span.last - span.first < FEW:
+    is_near = _near(session, wanted, ways, span, backwards=False) == span
+    if (ways and is_near) or span.last - span.first < FEW:
         found = (_few(wanted, way, span) for way in ways or [_Way(_within(span), in_order=True)])
         count = sum(session.scalars(select(func.count()).select_from(one.subquery())).one() for one in found)
         if count <= FEW:
             return Estimate(count, exact=True)
+    if wanted == Wanted(states=wanted.states) and len(wanted.states) == 1 and wanted.states[0] in WAITING:
+        # They lie together at one end, where no sample may meet them.
+        count = _waiting(session, wanted.states[0], AS_MANY)
+        return Estimate(count, exact=count < AS_MANY)
     return Estimate(_guessed(session, wanted, span), exact=False)
+
+
+def _waiting(session: Session, state: MessageState, most: int) -> int:
+    # In the index's order, or PostgreSQL may read the table for them.
+    some = select(Message.id).where(Message.state == state).order_by(*WAITING[state]).limit(most)
+    return session.scalars(select(func.count()).select_from(some.subquery())).one()
 
 
 def _by_index(
@@ -173,14 +191,30 @@ def _by_index(
 ) -> Page:
     """By each of *ways*; what two lead to stands there once."""
     found: dict[int, Listed] = {}
+    near = _near(session, wanted, ways, span, backwards=backwards)
     for way in ways:
-        rows = select(*COLUMNS).where(way.condition, *wanted.criteria(), _within(span))
+        rows = select(*COLUMNS).where(way.condition, *wanted.criteria(), _within(near))
         ordered = _ordered(rows, backwards=backwards, by_key=way.in_order)
         found |= {row.id: Listed._make(row) for row in session.execute(ordered.limit(limit + 1))}
     newest = sorted(found.values(), key=lambda row: row.id, reverse=not backwards)
     made = Page(newest[:limit])
-    made.next_before_id = made[-1].id if len(newest) > limit else None
+    if len(newest) > limit:
+        made.next_before_id = made[-1].id
+    elif near.first > span.first:
+        made.next_before_id = near.first
     return made
+
+
+def _near(session: Session, wanted: Wanted, ways: Sequence[_Way], span: Span, *, backwards: bool) -> Span:
+    """*span*, cut where one of *ways* leads to more messages than can be looked at for what else is asked of them."""
+    if not wanted.asks_more:
+        return span
+    for way in ways:
+        of_way = _ordered(select(Message.id).where(way.condition, _within(span)), backwards=backwards, by_key=True)
+        edge = session.scalars(of_way.offset(LED).limit(1)).first() if way.in_order else None
+        if edge is not None:
+            span = Span(span.first, edge) if backwards else Span(edge, span.last)
+    return span
 
 
 def _walked(session: Session, wanted: Wanted, _: object, span: Span, limit: int, *, backwards: bool) -> Page:
@@ -247,8 +281,7 @@ def _ways(session: Session, wanted: Wanted) -> list[_Way]:
     if wanted.request_id is not None:
         return [_Way(Message.request_id == wanted.request_id)]
     if wanted.key is not None:
-        of_whom = _producers(session) if wanted.producer is None else [wanted.producer]
-        return [_Way((Message.producer == one) & (Message.key == wanted.key)) for one in of_whom]
+        return [_Way(Message.key == wanted.key)]
     if wanted.batch_id is not None:
         return [_Way(Message.batch_id == wanted.batch_id)]
     if wanted.phone:
@@ -272,20 +305,6 @@ def _of_state(session: Session, state: MessageState, lane: Lane | None) -> list[
     if session.scalars(select(func.count()).select_from(some.subquery())).one() > FEW:
         return None
     return [_Way(is_in & Message.id.in_(some))]
-
-
-def _producers(session: Session) -> list[str]:
-    """Those that gave keys: each is one look into the index, however many messages it has."""
-    found: list[str] = []
-    while len(found) < MOST_PRODUCERS:
-        next_one = select(Message.producer).where(Message.key.is_not(None)).order_by(Message.producer).limit(1)
-        if found:
-            next_one = next_one.where(Message.producer > found[-1])
-        producer = session.scalars(next_one).first()
-        if producer is None:
-            break
-        found.append(producer)
-    return found
 
 
 def _few(wanted: Wanted, way: _Way, span: Span) -> Select[Any]:

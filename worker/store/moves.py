@@ -11,6 +11,7 @@ from sqlalchemy.sql.functions import coalesce
 
 from models import Callback, Message
 from models.lifecycle import FINAL, TOLD, CallbackState, MessageState, sources_of
+from worker import tracing
 
 OWED = "callbacks_owed"  #: in a session's info once it has written a callback; its room rings after the commit
 MOVED = "messages_moved"  #: in a session's info, a list of `Seen`: what its transaction moved, in that order
@@ -28,14 +29,14 @@ class Moved(NamedTuple):
     callback: dict[str, Any] | None
     reason: str | None
     lane: str = ""
-    created_at: datetime | None = None
-    send_at: datetime | None = None
-    posted_at: datetime | None = None
-    submitted_at: datetime | None = None
-    delivered_at: datetime | None = None
     batch_id: int | None = None
     request_id: str | None = None
     error_no: int | None = None
+    created_at: datetime | None = None  #: this and what follows: only where `_columns` says
+    send_at: datetime | None = None
+    delivered_at: datetime | None = None
+    posted_at: datetime | None = None
+    submitted_at: datetime | None = None
     traceparent: str | None = None
 
 
@@ -57,16 +58,21 @@ _MOVED = (
     Message.callback,
     Message.reason,
     Message.lane,
-    Message.created_at,
-    Message.send_at,
-    Message.posted_at,
-    Message.submitted_at,
-    Message.delivered_at,
     Message.batch_id,
     Message.request_id,
     Message.error_no,
+    Message.created_at,
+    Message.send_at,
+    Message.delivered_at,
+    Message.posted_at,
+    Message.submitted_at,
     Message.traceparent,
 )
+_LEAST = 1 + Moved._fields.index("error_no")
+_LOOKED_AT = {
+    MessageState.SUBMITTED: 1 + Moved._fields.index("send_at"),
+    MessageState.DELIVERED: 1 + Moved._fields.index("delivered_at"),
+}
 # What belongs to one state only, and goes when the message leaves it.
 _LEFT_BEHIND: dict[str, Any] = {"next_poll_at": None, "delivered_at": None, "reason": None}
 
@@ -91,12 +97,17 @@ def move(
         update(Message)
         .where(Message.state.in_(allowed), *criteria)
         .values({"state": target, "finalized_at": now if target in FINAL else None} | _LEFT_BEHIND | values)
-        .returning(*_MOVED)
+        .returning(*_columns(target))
     )
     moved = [Moved(*row) for row in session.execute(statement, execution_options={"synchronize_session": False})]
     session.info.setdefault(MOVED, []).extend(Seen(one, target, now) for one in moved)
     owe(session, moved, target, now=now)
     return moved
+
+
+def _columns(target: MessageState) -> Sequence[Any]:
+    """No more than somebody looks at: each instant costs a microsecond a message, and a message moves four times."""
+    return _MOVED if tracing.WANTED else _MOVED[: _LOOKED_AT.get(target, _LEAST)]
 
 
 def owe(session: Session, moved: Sequence[Moved], state: MessageState, *, now: datetime) -> None:

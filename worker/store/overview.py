@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, String, cast, func, select
 from sqlalchemy.orm import Session
 
 from models import Account, Batch, Circuit, Message, RefusedIntake
-from models.lifecycle import BatchState, CallbackState, Lane, MessageState
+from models.lifecycle import BatchState, CallbackState, Lane, MessageState, Room
 from worker.quiet import NEVER, QuietLanes
 from worker.store import figures, workers
 from worker.store.attention import Attention, attention
@@ -113,42 +113,42 @@ class Overview(NamedTuple):
 
 def overview(session: Session, login: str, *, now: datetime, quiet: QuietLanes = NEVER, hours: float = 3) -> Overview:
     """How all stands at *now* with the account of *login*; minutes for so many *hours*."""
-    standing = lanes(session, now=now, quiet=quiet)
-    asked = gateway(session, now=now)
-    alive, bell_at = workers.alive(session, now=now), workers.last_bell_at(session)
-    bell_age = max(0.0, (now - bell_at).total_seconds()) if bell_at else None
-    account, rooms = account_of(session, login), circuits_of(session, login)
-    evidence = Evidence(
-        held=account.held_at is not None,
-        paused=account.paused_at is not None,
-        open=any(room.opened_at and room.room == "posting" for room in rooms),
-        working_seconds=max(((now - one.started_at).total_seconds() for one in alive), default=None),
-        bell_age_seconds=bell_age,
-        answers=asked.answers,
-        broken=asked.cut_off + asked.unreachable,
-        lanes=[
-            Waiting(one.lane, one.waiting, one.oldest_seconds or 0, one.quiet, one.out_per_minute) for one in standing
-        ],
-    )
-    reason = judge(evidence)
-    return Overview(
+    bell_at = workers.last_bell_at(session)
+    seen = Overview(
         at=now,
-        verdict=SAID[reason].verdict,
-        reason=reason,
-        lanes=standing,
-        gateway=asked,
+        verdict="",
+        reason="",
+        lanes=lanes(session, now=now, quiet=quiet),
+        gateway=gateway(session, now=now),
         delivery=delivery(session, now=now),
         minutes=minutes(session, now=now, hours=hours),
         attention=attention(session, limit=MOST_ATTENTION),
-        account=account,
-        circuits=rooms,
-        workers=alive,
-        bell_age_seconds=bell_age,
+        account=account_of(session, login),
+        circuits=circuits_of(session, login),
+        workers=workers.alive(session, now=now),
+        bell_age_seconds=max(0.0, (now - bell_at).total_seconds()) if bell_at else None,
         callbacks_owed=figures.callbacks(session, CallbackState.OWED),
         callbacks_failed=figures.callbacks(session, CallbackState.FAILED),
         refused_today=refused_since(session, now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)),
         posting=figures.posting(session),
         submitted=figures.submitted(session),
+    )
+    reason = judge(_evidence(seen))
+    return seen._replace(reason=reason, verdict=SAID[reason].verdict)
+
+
+def _evidence(seen: Overview) -> Evidence:
+    return Evidence(
+        held=seen.account.held_at is not None,
+        paused=seen.account.paused_at is not None,
+        open=any(one.opened_at and one.room == Room.POSTING for one in seen.circuits),
+        working_seconds=max(((seen.at - one.started_at).total_seconds() for one in seen.workers), default=None),
+        bell_age_seconds=seen.bell_age_seconds,
+        answers=seen.gateway.answers,
+        broken=seen.gateway.cut_off + seen.gateway.unreachable,
+        lanes=[
+            Waiting(one.lane, one.waiting, one.oldest_seconds or 0, one.quiet, one.out_per_minute) for one in seen.lanes
+        ],
     )
 
 
@@ -257,25 +257,24 @@ def minutes(session: Session, *, now: datetime, hours: float = 3) -> list[Minute
     """
     last = now.astimezone(UTC).replace(second=0, microsecond=0)
     first = last - timedelta(minutes=round(hours * 60) - 1)
-    accepted = _by_minute(session, Batch.finished_at, Batch.accepted, Batch.finished_at >= first)
-    ended = Message.finalized_at >= first
-    delivered = _by_minute(session, Message.finalized_at, None, ended, Message.state == MessageState.DELIVERED)
-    failed = _by_minute(session, Message.finalized_at, None, ended, Message.state == MessageState.FAILED)
+    states = (func.count().filter(Message.state == state) for state in (MessageState.DELIVERED, MessageState.FAILED))
+    accepted = _by_minute(session, Batch.finished_at, first, func.sum(func.coalesce(Batch.accepted, 0)))
+    ended = _by_minute(session, Message.finalized_at, first, *states)
     moments = [first + timedelta(minutes=minute) for minute in range(round(hours * 60))]
-    return [Minute(at, *(counts.get(_written(at), 0) for counts in (accepted, delivered, failed))) for at in moments]
+    return [Minute(at, *accepted.get(at, (0,)), *ended.get(at, (0, 0))) for at in moments]
 
 
-def _by_minute(session: Session, at: Any, what: Any, *criteria: ColumnElement[bool]) -> dict[str, int]:
-    if session.get_bind().dialect.name == "postgresql":
-        minute = func.to_char(func.timezone("UTC", at), "YYYY-MM-DD HH24:MI")
-    else:
-        minute = func.substr(cast(at, String), 1, 16)
-    counted = select(minute, func.count() if what is None else func.sum(what)).where(*criteria).group_by(minute)
-    return {moment: int(count or 0) for moment, count in session.execute(counted)}
+def _by_minute(session: Session, at: Any, first: datetime, *what: ColumnElement[int]) -> dict[datetime, list[int]]:
+    is_postgres = session.get_bind().dialect.name == "postgresql"
+    minute = func.date_trunc("minute", at) if is_postgres else func.substr(cast(at, String), 1, 16)
+    rows = session.execute(select(minute, *what).where(at >= first).group_by(minute))
+    return {_moment(moment): [int(count or 0) for count in counts] for moment, *counts in rows}
 
 
-def _written(minute: datetime) -> str:
-    return f"{minute:%Y-%m-%d %H:%M}"
+def _moment(minute: datetime | str) -> datetime:
+    if isinstance(minute, str):  # SQLite's, in UTC
+        return datetime.fromisoformat(minute).replace(tzinfo=UTC)
+    return minute.astimezone(UTC)
 
 
 def account_of(session: Session, login: str) -> AccountStanding:

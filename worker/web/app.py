@@ -29,7 +29,7 @@ from worker.web.links import message_url
 from worker.web.lists.messages import MESSAGES
 from worker.web.lists.others import BATCHES, BLOCKS, CALLBACKS, DECISIONS, REFUSED, REPORTS
 from worker.web.lists.view import SheetView
-from worker.web.mishaps import Mishaps, refusing
+from worker.web.mishaps import Mishaps, Refuse, refusing
 from worker.web.passwords import Passwords
 from worker.web.probes import Probes
 from worker.web.sessions import WebSessions
@@ -68,21 +68,26 @@ def make_app(settings: Settings, sessions: sessionmaker[Session], *, now: Callab
 
     app = Starlette(
         routes=[*outer, Mount("/", routes=admin.routes, name=admin.route_name)],
-        middleware=[
-            Middleware(SafeHeaders),
-            *([] if passwords else [Middleware(OnlyThisMachine)]),
-            Middleware(SmallBodies),
-            Middleware(Spoken),
-            Middleware(Mishaps, refuse=refuse),
-            Middleware(LoggedIn, sessions=logged_in if passwords else None, refuse=refuse),
-            Middleware(OwnForms, refuse=refuse),
-            Middleware(FlashMiddleware, secret_key=secret),
-            Middleware(Csrf, secret_key=secret),
-        ],
+        middleware=_guards(logged_in if passwords else None, refuse, secret),
         exception_handlers={HTTPException: refused},
     )
     app.state.ROUTE_NAME = admin.route_name
     return app
+
+
+def _guards(sessions: WebSessions | None, refuse: Refuse, secret: str) -> list[Middleware]:
+    """What every request passes, from the outside in; *sessions* is None where no password is set."""
+    return [
+        Middleware(SafeHeaders),
+        *([] if sessions else [Middleware(OnlyThisMachine)]),
+        Middleware(SmallBodies),
+        Middleware(Spoken),
+        Middleware(Mishaps, refuse=refuse),
+        Middleware(LoggedIn, sessions=sessions, refuse=refuse),
+        Middleware(OwnForms, refuse=refuse),
+        Middleware(FlashMiddleware, secret_key=secret),
+        Middleware(Csrf, secret_key=secret),
+    ]
 
 
 def _admin(house: WebHouse, secret: str, *, has_passwords: bool) -> BaseAdmin:

@@ -107,7 +107,10 @@ class Rows:
         return self._id.between(span.first, span.last)
 
     def _span(self, session: Session, asked: Asked) -> _Span | None:
-        first, last = session.execute(select(func.min(self._id), func.max(self._id))).one()
+        ends = (
+            select(end(self._id)).scalar_subquery() for end in (func.min, func.max)
+        )  # SQLite reads all for both at once
+        first, last = session.execute(select(*ends)).one()
         if first is None:
             return None
         if "since" in asked:

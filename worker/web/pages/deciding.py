@@ -18,6 +18,7 @@ from worker.store import doubts
 from worker.store.doubts import InDoubt
 from worker.store.engine import reading
 from worker.store.unconfirmed import Chosen
+from worker.web.guards import within
 from worker.web.pages.operators import back, operator, person
 from worker.web.templating import Page, _, lazy, ngettext
 
@@ -90,7 +91,7 @@ class Deciding(Page):
             "parts": sum(one.parts for one in found),
             "lanes": [(lane.value, lanes[lane]) for lane in Lane if lanes[lane]],
             "until": (max(one.posted_at for one in found) + JUST_AFTER).isoformat(),
-            "where": where,
+            "where": within(where),
             "changed": changed,
         }
         return self.render(request, "pages/decide.html", **known)

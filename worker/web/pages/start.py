@@ -61,7 +61,7 @@ class Start(Page):
             "by_redis": self.house.settings.broker_is_redis,
             "verdict": words.VERDICTS[seen.verdict],
             "said": words.REASONS[seen.reason],
-            "chart": chart_of(seen.minutes),
+            "chart": chart_of(seen.minutes[:-1]),  # the last one is not over, and would look like a fall
             "needs": _needs(seen.attention),
             "is_held": seen.account.held_at is not None,
             "RECOVER": RECOVER,

@@ -15,8 +15,9 @@
     var found = fresh.querySelectorAll("[data-part]");
     found.forEach(function (one) {
       var old = now.querySelector('[data-part="' + one.dataset.part + '"]');
-      if (old && !busy(old) && old.innerHTML !== one.innerHTML) {
+      if (old && !busy(old) && (old.innerHTML !== one.innerHTML || old.className !== one.className)) {
         old.className = one.className;
+        old.hidden = one.hidden;
         old.innerHTML = one.innerHTML;
       }
     });
