@@ -9,12 +9,12 @@ from worker.store.story import Event
 
 SENTENCES: Mapping[str, str] = {
     "order_refused": "An order of this uid was refused ({reason}): {explanation}",
-    "ordered": "Ordered by {producer} on lane {lane} and stored as {parts} part(s), {encoding}.",
+    "ordered": "Ordered by {producer} on lane {lane} and stored (parts: {parts}, encoding {encoding}).",
     "text_changed": "Its text was changed, so that it takes fewer parts.",
     "sent_elsewhere": "It goes to another number than was ordered: SMS_STAGING_RECIPIENTS is set.",
     "held_back": "Held back until {until}.",
-    "earlier_batches": "It was in {batches} earlier batch(es), which gave it back or were cut off.",
-    "claimed": "Claimed into batch {batch_id} with {others} other(s) by worker {worker}.",
+    "earlier_batches": "Earlier batches that gave it back or were cut off: {batches}.",
+    "claimed": "Claimed into batch {batch_id} by worker {worker} (others in it: {others}).",
     "post_not_begun": "The post of batch {batch_id} has not begun: nothing has left yet.",
     "post_began": "The post of batch {batch_id} began.",
     "answered": "The gateway answered batch {batch_id}: {accepted} accepted, {refused} refused.",
@@ -49,7 +49,7 @@ SENTENCES: Mapping[str, str] = {
     "account_paused": "Nothing is posted: the gateway does not let the account post. See sms doctor.",
     "circuit_open": "The gateway is in trouble: one probe at a time is posted until it answers.",
     "answer_awaited": "If batch {batch_id} is not answered by then, it is unconfirmed.",
-    "next_poll": "The gateway is asked next; it was asked {polls} time(s).",
+    "next_poll": "The gateway is asked next (times asked so far: {polls}).",
     "to_decide": "It waits for a person: sms unconfirmed resend {uid}, or sms unconfirmed drop {uid}.",
     "to_ask": "Nothing more happens by itself; sms ask {uid} asks the gateway once more.",
 }

@@ -21,13 +21,15 @@ WANTED = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("ENDPOINT
 FLUSH_SECONDS = 3.0
 MOST_UNDER_WAY = 10_000  # messages whose post's beginning is remembered
 
-IS_INSTALLED = True
+WHY_NOT: str | None = None
 
 if WANTED:  # else a command would wait for what it does not use
     try:
         from worker.spans import Spans
     except ImportError:
-        IS_INSTALLED = False
+        WHY_NOT = "pip install 'getsms-worker[otel]'"
+    except ValueError as error:  # the SDK reads some of OTEL_* when it is imported
+        WHY_NOT = str(error)
 
 
 class Traced(Protocol):
@@ -114,33 +116,49 @@ def _elsewhere(step: Step) -> Named | None:
     return None
 
 
-_under_way = UnderWay()
-_spans: dict[int, "tuple[str, Spans]"] = {}  # by process: a prefork child must not share its parent's thread
+class Exported(NamedTuple):
+    """What one process exports by."""
+
+    worker: str
+    spans: "Spans"
+    under_way: UnderWay
+
+
+# By process: a prefork child must share neither its parent's thread nor a lock that was held when it was forked.
+_exported: dict[int, Exported] = {}
 
 
 def begin(worker: str) -> None:
-    """Export this process's spans from now on, if they are wanted; *worker* names it. May be called again."""
-    if WANTED and not IS_INSTALLED:
-        log.warning("traces_not_exported", hint="pip install 'getsms-worker[otel]'")
-    elif WANTED and os.getpid() not in _spans:
-        _spans[os.getpid()] = worker, Spans(worker)
+    """Export this process's spans from now on, if they are wanted; *worker* names it. May be called again.
+
+    Without the extra, or with a setting in OTEL_* that its SDK refuses, there are no traces, and all else works.
+    """
+    if not WANTED or os.getpid() in _exported:
+        return
+    if WHY_NOT:
+        log.warning("traces_not_exported", hint=WHY_NOT)
+        return
+    try:
+        _exported[os.getpid()] = Exported(worker, Spans(worker), UnderWay())
+    except Exception as error:  # noqa: BLE001 - whatever a foreign SDK objects to, messages go out
+        log.warning("traces_not_exported", hint=str(error))
 
 
 def finish() -> None:
     """Export what is left, for a few seconds at most, and write no more."""
-    if begun := _spans.pop(os.getpid(), None):
-        begun[1].flush_and_close(seconds=FLUSH_SECONDS)
+    if ours := _exported.pop(os.getpid(), None):
+        ours.spans.flush_and_close(seconds=FLUSH_SECONDS)
 
 
 def trace_moves(seen: Sequence[Step]) -> None:
     """Write a span for each step of a message whose producer sent a trace. Never waits for anything."""
-    if begun := _spans.get(os.getpid()):
+    if ours := _exported.get(os.getpid()):
         for step in seen:
-            if step.message.traceparent and (named := _under_way.name(step)):
-                _write(*begun, step, named)
+            if step.message.traceparent and (named := ours.under_way.name(step)):
+                _write(ours, step, named)
 
 
-def _write(worker: str, spans: "Spans", step: Step, named: Named) -> None:
+def _write(ours: Exported, step: Step, named: Named) -> None:
     one = step.message
     attributes: dict[str, str | int | None] = {
         "sms.uid": one.uid,
@@ -149,8 +167,8 @@ def _write(worker: str, spans: "Spans", step: Step, named: Named) -> None:
         "sms.batch_id": one.batch_id,
         "sms.request_id": one.request_id,
         "sms.error_no": one.error_no,
-        "sms.worker": worker,
+        "sms.worker": ours.worker,
     }
     known = {name: value for name, value in attributes.items() if value is not None}
     ok = step.state not in {MessageState.FAILED, MessageState.UNCONFIRMED}
-    spans.write(named.name, one.traceparent or "", (named.begun_at, step.at), known, ok=ok)
+    ours.spans.write(named.name, one.traceparent or "", (named.begun_at, step.at), known, ok=ok)

@@ -154,3 +154,15 @@ def open_filters(page: Page) -> None:
     folded = page.locator("main details:has(form.filters):not([open]) > summary, details.filters:not([open]) > summary")
     if folded.count():
         folded.click()
+
+
+def test_the_cells_of_a_row_stand_side_by_side(look: Open) -> None:
+    page = look("/messages").page
+
+    tops = (
+        page.locator("main tbody tr")
+        .first.locator("td")
+        .evaluate_all("cells => cells.map(cell => Math.round(cell.getBoundingClientRect().top))")
+    )
+
+    assert max(tops) - min(tops) < 5, tops

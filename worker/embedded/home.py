@@ -126,7 +126,8 @@ def sandbox_part(home: Home, *options: str) -> Part:
 
 def worker_part(home: Home) -> Part:
     """The Celery worker."""
-    command = [*PYTHON, "celery", "-A", "worker", "worker", "-n", f"sms-{home.redis_port}@%h", "--without-mingle"]
+    options = ["-n", f"sms-{home.redis_port}@%h", "--without-mingle", "--loglevel", "INFO"]  # INFO: it says "ready"
+    command = [*PYTHON, "celery", "-A", "worker", "worker", *options]
     return Part("worker", command, lambda log: " ready." in log, stop_seconds=WORKER_STOP_SECONDS)
 
 

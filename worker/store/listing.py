@@ -17,7 +17,8 @@ SLICES = 10  # statements for one page, where no index leads to what is meant
 FEW = 10_000  # rows that are counted one by one, or sorted
 AS_MANY = 200_000  # of an index alone
 SAMPLES, SAMPLE = 8, 2_000  # places, and ids at each, by which a count is guessed
-# Workers read their clock before they insert: a message that is stored later may have been ordered a little earlier.
+# Workers read their clocks before they insert, and clocks differ: ids only about follow created_at. Where very many
+# messages are of the time that is meant, it is turned into ids with so much to spare; fewer are found by created_at.
 SKEW = timedelta(minutes=10)
 
 
@@ -41,8 +42,8 @@ class Wanted:
     @property
     def asks_more(self) -> bool:
         """Whether something is asked that no index serves."""
-        more = (self.lane, self.producer, self.nickname, self.key_prefix, self.phone and self.states)
-        return any(more)
+        of_phone = self.phone and (self.states or self.since or self.until)
+        return any((self.lane, self.producer, self.nickname, self.key_prefix, of_phone))
 
     def criteria(self) -> list[ColumnElement[bool]]:
         """The same for a WHERE."""
@@ -138,6 +139,7 @@ class _Way(NamedTuple):
 
     condition: ColumnElement[bool]
     in_order: bool = False  #: whether it gives them by their ids
+    is_exact: bool = False  #: whether it leads to so few that their time is asked of each, instead of guessing ids
 
 
 def page(
@@ -146,13 +148,14 @@ def page(
     """The *limit* newest messages that are meant, of those before *before_id*, newest first.
 
     With *after_id* alone, those that come next after it: the page before. No page takes long: see `Page`.
-    Of a time, by `Wanted.since` or `until`, are those that were stored about then, too: within `SKEW`.
+    Where more than `FEW` are of the time of `Wanted.since` and `until`, and no uid, request, key, batch or phone is
+    given, those that a clock wrong by more than `SKEW` dated are not found.
     """
-    span = _span(session, wanted, before_id, after_id)
+    ways = _ways(session, wanted)
+    span = _span(session, wanted, before_id, after_id, by_time=not _is_exact(ways))
     if span is None:
         return Page()
     backwards = after_id is not None and before_id is None
-    ways = _ways(session, wanted)
     look = _by_index if ways else _walked
     made = look(session, wanted, ways, span, limit, backwards=backwards)
     if backwards:
@@ -163,10 +166,10 @@ def page(
 
 def estimate(session: Session, wanted: Wanted) -> Estimate:
     """About how many messages are meant; exactly, where they, or those to be looked at, are few."""
-    span = _span(session, wanted, None, None)
+    ways = _ways(session, wanted)
+    span = _span(session, wanted, None, None, by_time=not _is_exact(ways))
     if span is None:
         return Estimate(0, exact=True)
-    ways = _ways(session, wanted)
     is_near = _near(session, wanted, ways, span, backwards=False) == span
     if (ways and is_near) or span.last - span.first < FEW:
         found = (_few(wanted, way, span) for way in ways or [_Way(_within(span), in_order=True)])
@@ -252,15 +255,17 @@ def _within(span: Span) -> ColumnElement[bool]:
     return Message.id.between(span.first, span.last)
 
 
-def _span(session: Session, wanted: Wanted, before_id: int | None, after_id: int | None) -> Span | None:
-    """The ids between which all that is meant must lie; None if there are none."""
+def _span(
+    session: Session, wanted: Wanted, before_id: int | None, after_id: int | None, *, by_time: bool
+) -> Span | None:
+    """The ids between which all that is meant must lie, *by_time* about; None if there are none."""
     # Each by itself: for both at once, SQLite would read all of them.
     first, last = (session.scalars(select(end(Message.id))).one_or_none() for end in (func.min, func.max))
     if first is None or last is None:
         return None
-    if wanted.since:
+    if by_time and wanted.since:
         first = _id_at(session, wanted.since - SKEW, otherwise=last + 1)
-    if wanted.until:
+    if by_time and wanted.until:
         last = _id_at(session, wanted.until + SKEW, otherwise=last)
     first = first if after_id is None else max(first, after_id + 1)
     last = last if before_id is None else min(last, before_id - 1)
@@ -276,18 +281,36 @@ def _id_at(session: Session, at: datetime, *, otherwise: int) -> int:
 
 def _ways(session: Session, wanted: Wanted) -> list[_Way]:
     """Ways that together lead to all that is meant; none if no index does."""
-    if wanted.uid is not None:
-        return [_Way(Message.uid == wanted.uid)]
-    if wanted.request_id is not None:
-        return [_Way(Message.request_id == wanted.request_id)]
-    if wanted.key is not None:
-        return [_Way(Message.key == wanted.key)]
-    if wanted.batch_id is not None:
-        return [_Way(Message.batch_id == wanted.batch_id)]
+    for column, value in (
+        (Message.uid, wanted.uid),
+        (Message.request_id, wanted.request_id),
+        (Message.key, wanted.key),
+        (Message.batch_id, wanted.batch_id),
+    ):
+        if value is not None:
+            return [_Way(column == value, is_exact=True)]
     if wanted.phone:
-        return [_Way(Message.phone == wanted.phone, in_order=True), _Way(Message.ordered_phone == wanted.phone)]
+        by_phone = _Way(Message.phone == wanted.phone, in_order=True, is_exact=True)
+        return [by_phone, _Way(Message.ordered_phone == wanted.phone, is_exact=True)]
+    if of_time := _of_time(session, wanted):
+        return [of_time]
     ways = [_of_state(session, state, wanted.lane) for state in dict.fromkeys(wanted.states)]
     return [way for some in ways if some for way in some] if all(ways) else []
+
+
+def _is_exact(ways: Sequence[_Way]) -> bool:
+    return bool(ways) and all(way.is_exact for way in ways)
+
+
+def _of_time(session: Session, wanted: Wanted) -> _Way | None:
+    """By created_at itself, where few are of the time that is meant."""
+    within = Wanted(since=wanted.since, until=wanted.until).criteria()
+    if not within:
+        return None
+    some = select(Message.id).where(*within).order_by(Message.created_at).limit(FEW + 1)
+    if session.scalars(select(func.count()).select_from(some.subquery())).one() > FEW:
+        return None
+    return _Way(Message.id.in_(some), is_exact=True)
 
 
 def _of_state(session: Session, state: MessageState, lane: Lane | None) -> list[_Way] | None:

@@ -24,6 +24,7 @@ from worker.store.moves import move
 OPEN = frozenset({MessageState.POSTING, MessageState.UNCONFIRMED})
 NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None}
 NOT_ANSWERED = "not_in_the_answer"
+LONGEST_MS = 2**31 - 1  #: what the column holds; a clock may be set forward by years while a post is under way
 
 
 def lock(session: Session, claimed: Claimed) -> bool:
@@ -118,7 +119,7 @@ def _close(
     session: Session, batch_id: int, state: BatchState, now: datetime, took: timedelta | None, **outcome: Any
 ) -> None:
     if took is not None:
-        outcome["answer_ms"] = max(0, round(took / timedelta(milliseconds=1)))
+        outcome["answer_ms"] = min(max(0, round(took / timedelta(milliseconds=1))), LONGEST_MS)
     session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state.in_([BatchState.POSTING, BatchState.UNCONFIRMED]))
