@@ -56,7 +56,8 @@ app.conf.update(
         "sms.tell_callbacks": {"queue": "sms.callbacks"},
     },
     # Threads: one engine and one pool of connections for all, and each post's time-outs bound its thread. A prefork
-    # child has all of that once more; gevent never restores unacknowledged messages, and is refused.
+    # child (-P processes; for -P prefork Celery takes this setting) has all of that once more; gevent never restores
+    # unacknowledged messages, and is refused.
     worker_pool="threads",
     worker_concurrency=settings.gateway_connections + settings.poll_connections + 6,
     worker_prefetch_multiplier=1,

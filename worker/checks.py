@@ -50,11 +50,9 @@ def _of_pool(options: Mapping[str, Any]) -> str | None:
     pool = options.get("pool")
     name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
     if options.get("autoscale") and not name.endswith("prefork"):
-        return "--autoscale needs -P prefork: the threads of the default pool are only as many as have work."
+        return "--autoscale needs -P processes: the threads of the default pool are only as many as have work."
     if name.endswith(GREEN_POOLS):
-        return (
-            "-P gevent and -P eventlet never restore unacknowledged messages: use -P threads (the default) or prefork."
-        )
+        return "-P gevent and -P eventlet never restore unacknowledged messages: use -P threads (default) or processes."
     return None
 
 

@@ -15,12 +15,15 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
 _sms_completion sms
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+HOUSE = {f"house.{name}" for name in ("workers", "releases", "beat", "waiting", "account", "circuits", "unconfirmed")}
+HOUSE |= {"house.callbacks", "house.refused"}
 LINES = [
     pytest.param("sms un", {"unconfirmed", "unblock"}, id="a command"),
     pytest.param("sms list --re", {"--request-id", "--reveal"}, id="an option"),
     pytest.param("sms list --state un", {"unconfirmed", "unknown"}, id="a state"),
     pytest.param("sms list --lane ", {"otp", "normal", "bulk"}, id="a lane"),
     pytest.param("sms send 998901234567 Hello --lane b", {"bulk"}, id="behind arguments"),
+    pytest.param("sms doctor --only ho", {"house"} | HOUSE, id="a check"),
     pytest.param("sms unconfirmed ", {"resend", "drop"}, id="a command of a command"),
     pytest.param("sms unconfirmed drop --rea", {"--reason"}, id="its option"),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from builders import Sessions
+from redis import Redis
 from sqlalchemy import insert
 
 from models import Worker
@@ -90,3 +91,13 @@ def test_without_settings_it_runs_and_says_what_is_missing(sms: Sms, monkeypatch
 
 def test_no_secret_is_printed(sms: Sms) -> None:
     assert "not-to-be-seen" not in sms("doctor").out + sms("doctor", "--json").out
+
+
+def test_no_terminal_obeys_the_name_of_a_queue(sms: Sms, redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.lpush("sms.\x1b[2J\u202e", "an order")
+
+    shown = [sms("doctor", "--only", "queues", *words).out for words in ((), ("--json",))]
+
+    assert all("202e" in one for one in shown)
+    assert not [one for one in shown if {"\x1b", "\u202e"} & set(one)]

@@ -5,10 +5,11 @@ import io
 import json
 import shlex
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import Sessions, many_stored, stored
+from builders import NOON, Sessions, many_stored, stored
 
 from models.lifecycle import MessageState
 from worker.store import listing
@@ -32,6 +33,12 @@ def test_the_newest_is_first_and_is_one_line(sms: Sms, sessions: Sessions) -> No
     assert first.split()[:2] == ["2", "2026-11-30"]
     assert "17:00:00+05:00  normal  ********4567  queued       u2  shop, key order-1" in first
     assert "u1" in second
+
+
+def test_what_waits_for_its_time_says_until_when(sms: Sms, sessions: Sessions) -> None:
+    stored(sessions, send_at=NOON + timedelta(days=1))
+
+    assert sms("list").out.endswith(", not before 2026-12-01 17:00:00+05:00\n")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def test_it_is_told_in_the_gateways_time_zone_and_without_phone_and_text(sms: Sm
     lines = answer.out.splitlines()
     assert answer.code == 0
     assert lines[0] == f"{UID}  otp  ********4567  queued"
-    assert lines[1] == "   2026-11-30 17:00:00+05:00  Ordered by default on lane otp and stored (parts: 1, encoding gsm)."
+    assert (
+        lines[1] == "   2026-11-30 17:00:00+05:00  Ordered by default on lane otp and stored (parts: 1, encoding gsm)."
+    )
     assert lines[2] == "What is next:"
     assert "4821" not in answer.out
 

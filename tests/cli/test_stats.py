@@ -183,3 +183,33 @@ def test_the_live_page_fits_a_small_terminal(tmp_path: Path, env: dict[str, str]
     assert max(len(line.rstrip()) for line in seen.splitlines()) <= 80
     assert "out/min" in seen
     assert "on redis" in seen
+
+
+@pytest.mark.usefixtures("busy")
+def test_in_sixty_columns_nothing_is_cut_off(tmp_path: Path, env: dict[str, str]) -> None:
+    with OnTerminal(tmp_path, env, "stats", columns=60, lines=50) as page:
+        seen = page.wait_until_drawn("needs a person")
+
+    assert max(len(line.rstrip()) for line in seen.splitlines()) <= 60
+    assert "unconfirmed" in seen
+    assert "…" not in seen
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_needs_a_person_names_an_example_and_no_line_of_it_begins_at_the_margin(sms: Sms) -> None:
+    answer = sms("stats")
+
+    _, _, listed = answer.out.partition("needs a person\n")
+    assert "sms unconfirmed: look, then resend or drop (sms show " in listed
+    assert not [line for line in listed.splitlines() if line.strip() and not line.startswith("  ")]
+
+
+def test_no_terminal_obeys_what_a_person_or_the_gateway_wrote(sms: Sms, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        account_id = accounts.account_id_of(session, "login")
+        accounts.hold(session, account_id, now=now(), who="a\u202enn\x9b2J", reason=None)
+
+    shown = [sms("stats", *words).out for words in ((), ("--json",))]
+
+    assert not [one for one in shown if "\u202e" in one or "\x9b" in one]
+    assert json.loads(shown[1])["account"]["held_by"] == "a\u202enn\x9b2J"

@@ -198,3 +198,37 @@ def test_what_waits_is_counted_by_its_index_however_much_it_is(
 
     assert (of_queue.count, of_queue.exact) == (30, True)
     assert (of_millions.count, of_millions.exact) == (20, False)
+
+
+@pytest.mark.parametrize("by", [pytest.param({}, id="the time alone"), pytest.param({"phone": PHONE}, id="a phone")])
+def test_what_a_wrong_clock_dated_is_found_by_its_time(sessions: Sessions, by: dict[str, Any]) -> None:
+    many_stored(sessions, 2, created_at=NOON, phone=PHONE)
+    slow = stored(sessions, created_at=NOON - timedelta(hours=3), phone=PHONE)
+    many_stored(sessions, 2, created_at=NOON + timedelta(hours=1), phone=PHONE)
+    fast = stored(sessions, created_at=NOON + timedelta(hours=9), phone=PHONE)
+    many_stored(sessions, 2, created_at=NOON + timedelta(hours=2), phone=PHONE)
+
+    early = found(sessions, Wanted(until=NOON - timedelta(hours=1), **by))
+    late = found(sessions, Wanted(since=NOON + timedelta(hours=5), **by))
+    with reading(sessions) as session:
+        counted = estimate(session, Wanted(since=NOON - timedelta(hours=4), until=NOON, **by))
+
+    assert ids(early) == [slow]
+    assert ids(late) == [fast]
+    assert (counted.count, counted.exact) == (1, True)
+
+
+def test_of_very_many_of_a_time_the_ids_about_it_are_walked(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_stored(sessions, 5, created_at=NOON - timedelta(hours=1))
+    meant = many_stored(sessions, 5, created_at=NOON)
+    many_stored(sessions, 5, created_at=NOON + timedelta(hours=1))
+    monkeypatch.setattr(listing, "FEW", 2)
+    wanted = Wanted(since=NOON, until=NOON + timedelta(minutes=1))
+
+    first = found(sessions, wanted, limit=3)
+    second = found(sessions, wanted, limit=3, before_id=first.next_before_id)
+
+    assert [*ids(first), *ids(second)] == meant[::-1]
+    assert second.next_before_id is None

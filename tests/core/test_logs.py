@@ -91,7 +91,7 @@ def test_nothing_of_an_order_is_logged_even_at_debug(house: System) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # Kombu's
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize("pool", ["threads", "processes"])
 def test_nor_where_orders_are_ordinary_tasks(house: System, tmp_path: Path, pool: str) -> None:
     house.env["SMS_BROKER_URL"] = house.producer.conf.broker_url = f"sqla+sqlite:///{tmp_path / 'broker.db'}"
     worker = house.worker("-P", pool, "-c", "2", "--loglevel", "DEBUG")

@@ -122,6 +122,7 @@ def test_what_was_cut_off_waits_for_a_person_and_remembers_who_decided(sessions:
     assert "cut_off" in kinds(before.events)
     assert "earlier_batches" in kinds(before.events)
     assert kinds(before.ahead) == ["to_decide"]
+    assert before.ahead[0].at == next(one.at for one in before.events if one.kind == "cut_off")
     assert after.events[-1].kind == "decided_resend"
     assert words.told(after.events[-1]).startswith("ali@shop decided")
     assert kinds(after.ahead) == ["waits"]

@@ -67,11 +67,13 @@ def test_an_account_in_trouble_is_named_by_its_error(look: Any, sandbox: Running
 def test_something_else_than_the_gateway_is_known_by_its_answer(look: Any, serve: Any) -> None:
     page = look("gateway.login", SMS_GATEWAY_URL=serve(b"<html>It works!</html>"))
     missing = look("gateway.access", SMS_GATEWAY_URL=serve(b"", status=404))
+    broken = look("gateway.access", SMS_GATEWAY_URL=serve(b"", status=503))
 
     assert (page.outcome, page.found) == ("fault", "what answers is not the gateway")
     assert (missing.outcome, missing.found) == ("fault", "HTTP 404 to a status question")
     assert "SMS_GATEWAY_URL" in page.remedy
     assert "SMS_GATEWAY_URL" in missing.remedy
+    assert "ask the vendor" in broken.remedy
 
 
 @pytest.mark.parametrize(

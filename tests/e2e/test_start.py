@@ -159,11 +159,12 @@ def test_a_broker_that_is_away_is_waited_for(house: System) -> None:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_prefork_children_have_connections_of_their_own(house: System) -> None:
-    house.worker("-P", "prefork", "-c", "2")
+    worker = house.worker("-P", "processes", "-c", "2")  # for "prefork" Celery takes the app's own pool, threads
     house.beat()
 
     for phone in phones(300):
         house.send(phone)
     house.wait_for_states(delivered=300)
 
+    assert "(prefork)" in worker.log.read_text()
     assert house.posted() == dict.fromkeys(phones(300), 1)

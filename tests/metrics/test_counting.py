@@ -38,7 +38,9 @@ class Totals(Collector):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", [["-P", "threads"], ["-P", "prefork", "-c", "3"]], ids=["threads", "prefork of three"])
+@pytest.mark.parametrize(
+    "pool", [["-P", "threads"], ["-P", "processes", "-c", "3"]], ids=["threads", "prefork of three"]
+)
 def test_the_totals_of_a_real_worker_are_what_the_gateway_took(house: System, pool: list[str]) -> None:
     house.beat()
     house.worker(*pool, name="first", SMS_BATCH_MAX_MESSAGES="4")

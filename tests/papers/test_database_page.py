@@ -30,7 +30,7 @@ TABLES = [
     *(Base.metadata.tables[name] for name in ("accounts", "circuits", "decisions", "blocks", "tallies", "workers")),
 ]
 SHORT = {"TIMESTAMP WITH TIME ZONE": "timestamptz", "DOUBLE PRECISION": "double"}
-UNITS = {"timestamptz": "UTC", "date": "a day of UTC"}
+UNITS = {"timestamptz": "UTC", "date": "a day"}
 UNITS_OF = {
     **dict.fromkeys(("parts", "billed_parts", "billed_more"), "SMS parts"),
     **dict.fromkeys(("size", "accepted", "refused", "messages", "waiting", "later", "batch_size"), "messages"),
@@ -56,8 +56,8 @@ text, `2026-11-30 12:00:00.000000`, which sorts and compares as it should. JSON 
 "Yesterday" and "today" in the questions are days of UTC where the session's time zone is UTC.
 
 Look-ups by `uid`, `phone`, `key`, `request_id`, `id`, `batch_id` and a range of `created_at` read an index, in tables
-and in `v_sent` alike. Whoever wants a day's newest orders by `created_at`: by `id` PostgreSQL may
-walk all that came since.
+and in `v_sent` alike. For the newest messages of a day write `ORDER BY created_at DESC`: with `ORDER BY id`
+PostgreSQL may walk all that came since.
 """
 
 

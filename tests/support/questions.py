@@ -111,7 +111,7 @@ QUESTIONS = [
   FROM messages m JOIN reports r ON r.sms_id = m.id
  WHERE m.uid = '0195a3f0-6c1e-4d0f-9b1f-0d6a3f6a7c11' ORDER BY r.id""",
         [(2, None, None, None, None), (3, "sent", None, None, None), (4, "delivered", "delivered", None, 1)],
-        "The first row is the answer to the post.",
+        "A row without a word is the answer to a post, kept where it refused this message or came late.",
     ),
     Question(
         "Which messages does a request_id of the vendor's stand for?",

@@ -64,7 +64,7 @@ def of_worker(collector: Collector, count: int) -> Sequence[Span]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "pool", [pytest.param(["-P", "threads"], id="threads"), pytest.param(["-P", "prefork", "-c", "2"], id="prefork")]
+    "pool", [pytest.param(["-P", "threads"], id="threads"), pytest.param(["-P", "processes", "-c", "2"], id="prefork")]
 )
 def test_one_trace_leads_from_the_call_to_the_delivery(house: System, collector: Collector, pool: list[str]) -> None:
     house.worker(*pool, **wanting(collector))

@@ -230,3 +230,77 @@ def test_passwords_that_cannot_be_stop_the_start(
 
 def basic(name: str, password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def test_the_right_password_of_a_viewer_buys_no_more_guesses_at_the_operators(stranger: Browser, clock: Clock) -> None:
+    for _ in range(FREE):
+        assert stranger.log_in("guessed").status_code == 401
+    clock.advance(seconds=2)
+
+    assert stranger.log_in(VIEWER).status_code == 200
+    stranger.get("/")
+    stranger.send("/logout")
+
+    assert [stranger.log_in("guessed").status_code for _ in range(2)] == [401, 429]
+
+
+def test_whoever_asks_for_the_figures_all_the_time_buys_no_more_guesses(stranger: Browser) -> None:
+    for _ in range(FREE - 1):
+        stranger.log_in("guessed")
+    assert stranger.get("/metrics", headers=basic("prometheus", OPERATOR)).status_code == 200
+
+    assert [stranger.log_in("guessed").status_code for _ in range(2)] == [401, 429]
+
+
+def test_slips_of_long_ago_count_no_more_however_often_somebody_comes(database_url: str) -> None:  # noqa: ARG001
+    throttle, clock = Throttle(), Clock()
+
+    for _ in range(2 * FREE_OVER_ALL):
+        assert throttle.wait("192.0.2.7", now=clock()) == timedelta(0)  # a slip
+        for _ in range(4):
+            clock.advance(minutes=5)
+            assert throttle.wait("192.0.2.7", now=clock()) == timedelta(0)
+            throttle.right("192.0.2.7", forgives=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("::ffff:192.0.2.7", "::ffff:192.0.2.8"), ("192.0.2.7", "192.0.2.8")], ids=["mapped", "plain"]
+)
+def test_addresses_of_ipv4_are_not_one_on_a_socket_for_both(database_url: str, one: str, other: str) -> None:  # noqa: ARG001
+    throttle, clock = Throttle(), Clock()
+    for _ in range(FREE):
+        throttle.wait(one, now=clock())
+
+    assert throttle.wait(other, now=clock()) == timedelta(0)
+    assert throttle.wait("192.0.2.7", now=clock()) == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("hashed_one", ["web_password", "web_viewer_password"])
+def test_one_password_for_both_roles_is_found_behind_a_hash(
+    a_settings: Callable[..., Settings], hashed_one: str
+) -> None:
+    both = {"web_password": "same", "web_viewer_password": "same"} | {hashed_one: hashed("same")}
+
+    with pytest.raises(SettingsError, match="SMS_WEB_VIEWER_PASSWORD must be another"):
+        Passwords(a_settings(**both))
+
+
+def test_two_hashes_of_one_password_open_the_lesser_role(a_settings: Callable[..., Settings]) -> None:
+    passwords = Passwords(a_settings(web_password=hashed("same"), web_viewer_password=hashed("same")))
+
+    assert passwords.role_of("same") == Role.VIEWER
+
+
+def test_the_hash_itself_is_no_password(a_settings: Callable[..., Settings]) -> None:
+    hash_ = hashed("a word")
+
+    assert Passwords(a_settings(web_password=hash_)).role_of(hash_) is None
+
+
+def test_a_second_log_in_ends_the_first(operator: Browser) -> None:
+    before = dict(operator.http.cookies)
+    operator.log_in(OPERATOR, who="bella")
+
+    operator.http.cookies.clear()
+    operator.http.cookies.update(before)
+    assert operator.http.get("/", follow_redirects=False).status_code == 303

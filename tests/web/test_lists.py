@@ -12,13 +12,16 @@ from builders import NOON, Sessions, a_batch, many_stored, stored, the_sms
 from sqlalchemy import insert
 from web_pages import Browser
 
+from models import Account
 from models.block import Block
 from models.callback import Callback
 from models.decision import Decision
-from models.lifecycle import BatchState, CallbackState, Lane, MessageState, Verdict
+from models.lifecycle import AccountState, BatchState, CallbackState, Lane, MessageState, Verdict
 from models.refused_intake import RefusedIntake
 from models.report import Report
+from worker.store.accounts import account_id_of
 from worker.web.lists import rows as rows_module
+from worker.web.lists.cells import masked_words
 from worker.web.lists.view import AT_ONCE
 
 PHONE = "998901234567"
@@ -377,3 +380,41 @@ def a_refused(sessions: Sessions, **changes: Any) -> None:
     }
     with sessions.begin() as session:
         session.execute(insert(RefusedIntake), [row | changes])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "998901234567",
+        "+998 (90) 123-45-67",
+        "998.90.123.45.67",
+        "998/90/123_45_67",
+        "998\N{NON-BREAKING HYPHEN}901234567",
+    ],
+)
+def test_a_phone_is_masked_however_it_is_written(written: str) -> None:
+    assert masked_words(f"otp for {written}, 2 parts") == f"otp for {MASKED}, 2 parts"
+
+
+def test_a_viewer_finds_no_phone_that_others_wrote_into_their_words(
+    operator: Browser, viewer: Browser, sessions: Sessions
+) -> None:
+    words = f"for {PHONE}, please"
+    sms_id = stored(sessions, uid="this", key=words, state=MessageState.FAILED, reason=words, gateway_status=words)
+    a_refused(sessions, uid="this", explanation=words, producer=words, key=words, task=words)
+    a_report(sessions, sms_id=sms_id, gateway_status=words)
+    with sessions.begin() as session:
+        row = {"at": NOON, "who": "web:anna", "what": Verdict.CANCEL, "uid": "this", "reason": words}
+        session.execute(insert(Decision), [row])
+        account = session.get_one(Account, account_id_of(session, "login"))
+        account.state, account.reason = AccountState.PAUSED, words
+        account.paused_at = account.probe_at = NOON
+    lists = ("messages", "refused", "reports", "decisions")
+    addresses = [f"/{name}{form}" for name in lists for form in ("", ".csv", ".jsonl")]
+    addresses += ["/", "/message/this", "/refused/1", "/reports/1", "/workers"]
+
+    shown = {address for address in addresses if PHONE in operator.get(address).text}
+    leaking = {address for address in addresses if PHONE in viewer.get(address).text}
+
+    assert shown == set(addresses)
+    assert leaking == set()

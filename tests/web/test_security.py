@@ -1,8 +1,11 @@
 """What every answer says to the browser, and what no request gets past."""
 
 import re
+import socket
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from builders import Clock
 from sqlalchemy.orm import Session, sessionmaker
@@ -12,9 +15,12 @@ from web_pages import OPERATOR, Browser, serving
 
 from worker.settings import Settings
 from worker.store.engine import make_engine, make_sessions
+from worker.web import patience
 from worker.web.app import make_app
 
 FOREIGN = re.compile(r"""(?:src|href|action)=["'](?:https?:)?//""")
+LARGE = "/static/css/vendor/tabler.min.css"
+FORM = b"content-type: application/x-www-form-urlencoded\r\n"
 OPEN = {"/login", "/healthz", "/metrics", "/static"}
 
 # What the database holds plays no part here.
@@ -77,14 +83,21 @@ def test_every_post_without_its_token_is_refused(app: Starlette) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
-    ids=["its origin", "an origin that is hidden", "what the browser says"],
+    [{"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "http://["}, {"sec-fetch-site": "cross-site"}],
+    ids=["its origin", "an origin that is hidden", "an origin that is none", "what the browser says"],
 )
 def test_a_post_of_another_site_is_refused_even_with_the_token(operator: Browser, headers: dict[str, str]) -> None:
     operator.get("/")
     operator.http.headers.update(headers)
 
     assert operator.send("/theme", theme="dark").status_code == 403
+
+
+@pytest.mark.parametrize(("mode", "status"), [("no-cors", 403), ("cors", 403), ("navigate", 200)])
+def test_another_site_may_link_to_a_page_and_not_have_it_inside_its_own(local: Browser, mode: str, status: int) -> None:
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": mode}
+
+    assert local.get("/messages.csv", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("path", ["/", "/messages", "/login", "/nowhere", "/metrics", "/healthz"])
@@ -151,7 +164,7 @@ def test_without_a_password_this_machine_is_answered(local: Browser, host: str) 
     assert local.get("/", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-proto", "via"])
 def test_without_a_password_no_proxy_is_answered(local: Browser, header: str) -> None:
     assert local.get("/", headers={header: "192.0.2.7"}).status_code == 403
 
@@ -208,3 +221,86 @@ def test_a_mistake_of_ours_is_a_page_and_a_line_without_what_was_asked(
     assert "This went wrong" in answer.text
     assert "web_page_failed" in logged
     assert "998901234567" not in answer.text + logged
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data; boundary=x; charset=punycode", "application/json", "text/plain"]
+)
+def test_a_form_of_another_kind_is_not_read(stranger: Browser, kind: str) -> None:
+    answer = stranger.http.post("/login", content=b"--x\r\n", headers={"content-type": kind})
+
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/batches/" + "9" * 5_000, 404),
+        ("/batches/" + "9" * 19, 404),
+        ("/batches/x", 404),
+        ("/batches?after=9223372036854775807", 200),
+        ("/messages?after=9223372036854775807", 200),
+        ("/batches?since=0001-01-01T00:05%2B00:00", 400),
+        ("/batches?until=9999-12-31T23:59%2B00:00", 400),
+        ("/reports?message=" + "9" * 5_000, 400),
+    ],
+)
+def test_no_number_and_no_time_is_too_much_for_a_page(local: Browser, path: str, status: int) -> None:
+    assert local.get(path).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/do/retry", {"callback": "9" * 5_000}),
+        ("/decide", {"verdict": "drop", "all": "1", "shown": "-1", "until": "2026-11-30T09:00:00+00:00"}),
+        ("/decide", {"verdict": "drop", "all": "1", "shown": "1", "until": "0001-01-01T00:00:00+23:00"}),
+    ],
+    ids=["a long id", "less than none", "before all time"],
+)
+def test_a_form_that_no_page_of_ours_made_is_refused(local: Browser, path: str, fields: dict[str, str]) -> None:
+    assert local.send(path, follow=True, **fields).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"GET / HTT", b"POST /theme HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n" + FORM + b"\r\nthe"],
+    ids=["nothing", "half a line", "half a form"],
+)
+def test_who_does_not_finish_asking_is_hung_up_on(
+    open_page: str, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(patience, "ASKED_WITHIN_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", urlsplit(open_page).port or 0), timeout=20) as dawdler:
+        dawdler.sendall(begun)
+
+        assert heard(dawdler) == 0
+
+
+def test_who_does_not_listen_is_hung_up_on(open_page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEARD_WITHIN_SECONDS", 0)
+    size, asks = len(httpx.get(f"{open_page}{LARGE}").content), 20
+    with socket.socket() as dawdler:
+        dawdler.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)  # so that more waits than the system keeps
+        dawdler.settimeout(20)
+        dawdler.connect(("127.0.0.1", urlsplit(open_page).port or 0))
+        dawdler.sendall(f"GET {LARGE} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() * asks)
+
+        assert heard(dawdler) < size * asks
+
+
+def test_who_asks_twice_by_one_connection_is_answered_twice(open_page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "ASKED_WITHIN_SECONDS", 0.2)
+    with httpx.Client(base_url=open_page, limits=httpx.Limits(max_connections=1)) as one:
+        assert [one.get("/healthz").status_code for _ in range(3)] == [200] * 3
+
+
+def heard(connection: socket.socket) -> int:
+    """How many bytes came until the other end hung up."""
+    count = 0
+    try:
+        while piece := connection.recv(65_536):
+            count += len(piece)
+    except ConnectionResetError:
+        pass
+    return count

@@ -8,15 +8,16 @@ from builders import NOON, Clock, Sessions, a_batch, an_sms, many_stored, stored
 from sqlalchemy import insert, update
 from web_pages import Browser
 
-from models import Account, Message, Worker
+from models import Account, Message, RefusedIntake, Worker
 from models.lifecycle import BatchState, Lane, MessageState
-from worker.store.accounts import account_id_of, hold
+from worker.store.accounts import BY_RESTORE, account_id_of, hold
 from worker.store.overview import Minute
 from worker.store.verdict import SAID
 from worker.web.pages import words
 from worker.web.pages.chart import chart_of
 
 S = MessageState
+REFUSAL = {"reason": "phone_fixed_line", "explanation": "no mobile", "body": "{}", "body_encoding": "utf-8"}
 
 
 @pytest.fixture
@@ -73,6 +74,32 @@ def test_a_pause_stops_everything_and_can_be_ended_there(operator: Browser, sess
     assert verdict(page) == "stopped"
     assert "boris@host" in page
     assert "Resume posting" in page
+
+
+@pytest.mark.usefixtures("working")
+def test_after_a_restore_the_verdict_does_not_say_to_resume(operator: Browser, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        hold(session, account_id_of(session, "login"), now=NOON, who=BY_RESTORE, reason=None)
+
+    page = operator.get("/").text
+
+    assert verdict(page) == "stopped"
+    assert "The database was restored from a backup" in page
+    assert "sms recover --since TIME" in page
+    assert "Resume it below." not in page
+
+
+def test_refused_orders_lead_to_those_of_their_reason_and_say_what_it_means(
+    operator: Browser, sessions: Sessions
+) -> None:
+    order = {"uid": "x", "task": "sms.send", "queue": "sms.otp", "digest": "x", "created_at": NOON}
+    with sessions.begin() as session:
+        session.execute(insert(RefusedIntake), [order | REFUSAL])
+
+    page = operator.get("/").text
+
+    assert 'href="/refused?reason=phone_fixed_line&amp;queue=sms.otp"' in page
+    assert "This is a fixed line, which takes no SMS." in page
 
 
 def test_what_needs_somebody_is_shown_with_its_remedy(operator: Browser, sessions: Sessions) -> None:
@@ -161,3 +188,15 @@ def test_a_quiet_night_is_drawn_along_the_floor() -> None:
     chart = chart_of(nothing)
 
     assert {point.split()[1] for point in chart.paths["failed"].removeprefix("M").split(" L")} == {f"{chart.floor:.1f}"}
+
+
+def test_the_minute_that_is_not_over_is_counted_and_not_drawn() -> None:
+    nothing = [Minute(NOON + timedelta(minutes=number), 0, 0, 0) for number in range(179)]
+    last = Minute(NOON + timedelta(minutes=179), 7, 5, 1)
+
+    chart = chart_of([*nothing, last])
+
+    assert chart.totals == {"accepted": 7, "delivered": 5, "failed": 1}
+    assert {point.split()[1] for point in chart.paths["accepted"].removeprefix("M").split(" L")} == {
+        f"{chart.floor:.1f}"
+    }

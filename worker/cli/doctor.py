@@ -1,6 +1,5 @@
 """``sms doctor``: checks everything this needs, and says for each fault what to do."""
 
-import json as json_lines
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.cli.given import WrongInput
+from worker.cli.rows import json_line
 from worker.cli.shown import visible
 from worker.doctor.check import Finding, Outcome
 from worker.doctor.rounds import CHECKS, LIMIT_SECONDS, chosen, findings, the_ground
@@ -23,12 +23,21 @@ STYLES = {
     Outcome.FAULT: "bold red",
 }
 FAULTY, WIDEST = 1, max(len(check.name) for check in CHECKS)
+NEIGHBOURHOODS = list(dict.fromkeys(check.name.partition(".")[0] for check in CHECKS))
+
+
+def _names_beginning(incomplete: str) -> list[str]:
+    names = [*NEIGHBOURHOODS, *(check.name for check in CHECKS)]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def doctor(
     *,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="This check or neighbourhood; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="This check or neighbourhood; may be repeated.", autocompletion=_names_beginning
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for a warning, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on each line.")] = False,
@@ -42,13 +51,12 @@ def doctor(
     workers and beat, and what waits. It sends no SMS, changes nothing, and prints no secret. It runs without settings,
     too, and then says what is missing.
 
-    Exit code 0: no fault. Exit code 1: at least one fault, with --strict at least one warning. Exit code 2: it could
-    not be run.
+    Exit code 0: no fault. 1: at least one fault, with --strict at least one warning. 2: it could not be run.
     """
     try:
         checks = chosen(only or [])
     except LookupError as error:
-        names = ", ".join(dict.fromkeys(check.name.partition(".")[0] for check in CHECKS))
+        names = ", ".join(NEIGHBOURHOODS)
         raise WrongInput(f"--only {error}: there is no such check. Neighbourhoods are {names}.") from None
     found = findings(the_ground(), checks, limit_seconds=seconds)
     counted = _as_json(found) if json else _shown(found)
@@ -60,7 +68,7 @@ def doctor(
 def _as_json(found: Iterable[Finding]) -> Counter[Outcome]:
     counted = Counter[Outcome]()
     for one in found:
-        typer.echo(json_lines.dumps(one._asdict(), ensure_ascii=False))
+        typer.echo(json_line(one._asdict()))
         counted[one.outcome] += 1
     return counted
 
@@ -82,7 +90,7 @@ def _drawn(one: Finding, last: Finding | None, count: int) -> Text:
     line = Text(f"{one.outcome:<8}", STYLES[one.outcome])
     line.append(f"{name}  {visible(one.found)}", "default")
     if one.outcome in {Outcome.WARNING, Outcome.FAULT}:
-        line.append(f"\n        why:        {one.why}", "dim")
+        line.append(f"\n        why:        {visible(one.why)}", "dim")
     if one.remedy:
-        line.append(f"\n        what to do: {one.remedy}", "default")
+        line.append(f"\n        what to do: {visible(one.remedy)}", "default")
     return line

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.lifecycle import MessageState
 from worker.cli.chosen import LARGEST_ID, BatchId, OfLane, Producer
 from worker.cli.person import a_person
 from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
@@ -54,7 +55,8 @@ def listing(
     """List messages, newest first, filtered; the last line says how to go on.
 
     It answers at once, however many messages there are. Where a filter leads to few of many and no index helps, it
-    shows what it found among the newest, and says from where to go on. sms export writes all of them.
+    shows what it found among the newest, and says from where to go on. Where more than 10,000 are of the time that is
+    meant, those are missing whose worker's clock was wrong by more than 10 minutes. sms export writes all of them.
 
     Exit code 0: done, even if there is none. 2: wrong input or settings, an unreachable database.
     """
@@ -97,7 +99,13 @@ def as_line(one: Listed, *, zone: ZoneInfo, reveal: bool) -> str:
     key = f", key {visible(one.key)}" if one.key is not None else ""
     line = f"{one.id}  {_local(one.created_at, zone)}  {one.lane:6}  {phone}  {one.state:11}  {visible(one.uid)}"
     text = f"\n  text: {visible(one.text)}" if reveal else ""
-    return f"{line}  {visible(one.producer)}{key}{why}{text}"
+    later = is_planned(one) and f", not before {_local(one.send_at, zone)}"
+    return f"{line}  {visible(one.producer)}{key}{why}{later or ''}{text}"
+
+
+def is_planned(one: Listed) -> bool:
+    """Whether it was ordered, or put off, for later, and still waits."""
+    return one.state == MessageState.QUEUED and one.send_at > one.created_at
 
 
 def _found(sessions: sessionmaker[Session], wanted: Wanted, before: int | None, limit: int) -> Page:

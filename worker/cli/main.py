@@ -15,7 +15,7 @@ from worker.storable import is_storable
 
 NAMES = {"import": "campaign", "list": "listing"}  # of modules, where the command's own is a word of Python's
 COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with commands of its own
-    "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat.",
+    "up": "Run everything on this machine: Redis-compatible server, SQLite, sandbox gateway, worker, beat, web page.",
     "demo": "Send 1,000 messages through the whole system on this machine, show the result, stop.",
     "sandbox": "Run the vendor's gateway re-created as a local server: it answers alike and sends no SMS.",
     "send": "Order one SMS.",

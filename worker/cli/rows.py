@@ -31,8 +31,8 @@ def writer(columns: Sequence[str], *, as_json: bool, as_csv: bool) -> Write | No
 def json_line(known: Any) -> str:
     r"""JSON on one line that no terminal obeys, whoever wrote the words in it.
 
-    >>> json_line({"at": datetime(2026, 11, 30), "key": "ў\x1b[2J\u202e"})
-    '{"at": "2026-11-30T00:00:00", "key": "ў\\u001b[2J\\u202e"}'
+    >>> json_line({"day": date(2026, 11, 30), "key": "ў\x1b[2J\u202e"})
+    '{"day": "2026-11-30", "key": "ў\\u001b[2J\\u202e"}'
     """
     written = json.dumps(known, ensure_ascii=False, default=_plain)
     # What is not printable stands within a text, where an escape says the same.

@@ -25,7 +25,7 @@ from worker.story import told
 SHORTEST_PREFIX = 6  # characters of a uid, by which it can be found
 OF_UUIDS = frozenset("0123456789abcdef-")
 
-Uid = Annotated[str | None, typer.Argument(metavar="[UID]", help="Its uid, or how it begins.")]
+Uid = Annotated[str | None, typer.Argument(metavar="UID", help="Its uid, or how it begins.")]
 Key = Annotated[str | None, typer.Option(help="Instead: the key that its producer gave it.")]
 Producer = Annotated[str, typer.Option(help="Whose key this is.")]
 Phone = Annotated[str | None, typer.Option(help="Instead: the last one to this number, as people write it.")]

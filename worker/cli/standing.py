@@ -6,6 +6,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ from worker.store.verdict import GOING, IDLE, SAID, SLOW, STOPPED
 
 STYLES = {GOING: "bold green", IDLE: "bold cyan", SLOW: "bold yellow", STOPPED: "bold red"}
 BARS = " ▁▂▃▄▅▆▇█"
-BAR_MINUTES = 60
+BAR_MINUTES = 45  # they fit beside their name where a terminal is narrow
 MOST_ATTENTION = 8
 
 
@@ -51,17 +52,18 @@ def _verdict(shown: Shown) -> Text:
 
 
 def _lanes(house: Overview, lying: Mapping[Lane, Lying] | str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("lane", no_wrap=True)
     for name in ("waiting", "oldest", "later", "in/min", "out/min", "unconfirmed", "on redis"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=name != "on redis")
+    if any(lane.quiet for lane in house.lanes):
+        table.add_column("", no_wrap=True)
     for lane in house.lanes:
         counts = (f"{lane.waiting:,}", _long(lane.oldest_seconds), f"{lane.later:,}")
         rates = (f"{lane.in_per_minute:,.1f}", f"{lane.out_per_minute:,.1f}")
         on_redis = "?" if isinstance(lying, str) else f"{sum(lying[lane.lane]):,}"
-        quiet = "quiet hours" if lane.quiet else ""
-        table.add_row(str(lane.lane), *counts, *rates, f"{lane.unconfirmed:,}", on_redis, quiet)
+        quiet = ["quiet"] if lane.quiet else []
+        table.add_row(str(lane.lane), *counts, *rates, f"{lane.unconfirmed:,}", on_redis, *quiet)
     return table
 
 
@@ -83,13 +85,15 @@ def _lines(shown: Shown) -> Iterator[tuple[str, str]]:
     delivery = house.delivery
     times = f"p50 {_long(delivery.p50_seconds)}, p95 {_long(delivery.p95_seconds)}, of {delivery.messages:,} messages"
     yield "delivery", times if delivery.messages else "nothing was delivered within a day"
-    yield "reports", f"{house.submitted:,} awaited"
+    yield "in flight", f"{house.posting:,} are being posted, {house.submitted:,} await their report"
     yield "callbacks", f"{house.callbacks_owed:,} owed, {house.callbacks_failed:,} failed"
     yield "refused", f"{house.refused_today:,} orders today (UTC)"
     if isinstance(shown.lying, str):
         yield "redis", shown.lying
     if any(minute.accepted for minute in house.minutes):
-        yield "accepted", bars([minute.accepted for minute in house.minutes][-BAR_MINUTES:])
+        counts = [minute.accepted for minute in house.minutes][-BAR_MINUTES:]
+        yield "accepted", f"at most {max(counts):,} a minute in the last {len(counts)} minutes"
+        yield "", bars(counts)
 
 
 def _gateway(house: Overview) -> str:
@@ -135,11 +139,12 @@ def _attention(house: Overview, zone: ZoneInfo) -> list[RenderableType]:
     return ["", Text("needs a person", "bold"), *lines, *([Text(f"and {more} more kinds")] if more > 0 else [])]
 
 
-def _one(one: Attention, zone: ZoneInfo) -> Text:
+def _one(one: Attention, zone: ZoneInfo) -> RenderableType:
     many = f"{one.rows:,}{' or more' if one.at_least else ''} times " if one.rows > 1 else ""
     since = f" since {_clock(one.since, zone)}" if one.since else ""
     words = f"{many}{one.kind}{f' ({one.lane})' if one.lane else ''}{since}: {one.reason or 'no reason is known'}"
-    return Text(f"  {visible(words)}\n    {one.remedy}")
+    example = f" (sms show {visible(one.uid)})" if one.uid else ""
+    return Group(Padding(visible(words), (0, 0, 0, 2)), Padding(f"{one.remedy}{example}", (0, 0, 0, 4)))
 
 
 def _clock(at: datetime, zone: ZoneInfo) -> str:
@@ -163,12 +168,11 @@ def _long(seconds: float | None) -> str:
 
 
 def bars(counts: Sequence[int]) -> str:
-    """Each count as a bar beside the highest, whose height is said.
+    """Each count as a bar beside the highest.
 
     >>> bars([0, 1, 4, 8])
-    ' ▁▄█ at most 8 a minute in the last 4 minutes'
+    ' ▁▄█'
     """
     most = max(counts, default=0)
     steps = len(BARS) - 1
-    drawn = "".join(BARS[-(-count * steps // most) if most else 0] for count in counts)
-    return f"{drawn} at most {most:,} a minute in the last {len(counts)} minutes"
+    return "".join(BARS[-(-count * steps // most) if most else 0] for count in counts)

@@ -1,6 +1,5 @@
 """``sms stats``: how the house stands, once or for as long as somebody looks."""
 
-import json as json_lines
 import signal
 import sys
 import time
@@ -21,6 +20,7 @@ from models.lifecycle import Lane
 from worker.campaigns.written import csv_writer
 from worker.cli.db import looking_at
 from worker.cli.given import WrongInput
+from worker.cli.rows import json_line
 from worker.cli.standing import Shown, drawn
 from worker.clock import utc_now
 from worker.lanes import LaneLists, Lying
@@ -39,7 +39,7 @@ REDIS_TIMEOUT_SECONDS = 2
 def stats(
     seconds: Annotated[
         float | None,
-        typer.Argument(min=0.1, max=3600, metavar="[SECONDS]", help="For --watch: how often (2 if not given)."),
+        typer.Argument(min=0.1, max=3600, metavar="SECONDS", help="For --watch: how often (2 if not given)."),
     ] = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew until Ctrl-C.")] = False,
@@ -53,8 +53,8 @@ def stats(
 
     With --watch it is a live page, which stays while the database is away, and says so.
 
-    Exit code 0: it was shown, however it stands (sms doctor has an exit code for that), or ended by Ctrl-C. Exit code
-    2: wrong input or settings, or a database that is unreachable from the start.
+    Exit code 0: it was shown, however it stands (sms doctor has an exit code for that), or ended by Ctrl-C. 2: wrong
+    input or settings, or a database that is unreachable from the start.
     """
     if json and csv:
         raise WrongInput("Choose one of --json and --csv.")
@@ -114,10 +114,10 @@ def _watch(window: Window, seconds: float, *, as_json: bool, as_csv: bool) -> No
         for number, shown in enumerate(_looks(window, seconds)):
             _print(shown, as_json=as_json, as_csv=as_csv, first=number == 0)
         return
-    hint = Text(f"every {seconds:g} s; Ctrl-C ends it", "dim")
+    hint = Text(f"every {seconds:g} s; Ctrl-C ends it; sms stats shows what does not fit here", "dim")
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         for shown in _looks(window, seconds):
-            live.update(Group(drawn(shown), "", hint), refresh=True)
+            live.update(Group(hint, drawn(shown)), refresh=True)
 
 
 def _looks(window: Window, seconds: float) -> Iterator[Shown]:
@@ -140,7 +140,7 @@ def _looks(window: Window, seconds: float) -> Iterator[Shown]:
 
 def _print(shown: Shown, *, as_json: bool, as_csv: bool, first: bool) -> None:
     if as_json:
-        typer.echo(json_lines.dumps(_known(shown), ensure_ascii=False))
+        typer.echo(json_line(_known(shown)))
     elif as_csv:
         _write_csv(shown, first=first)
     else:

@@ -16,6 +16,7 @@ from worker.store.engine import make_engine, make_sessions
 from worker.store.schema import check_schema
 from worker.web.app import make_app
 from worker.web.passwords import hashed
+from worker.web.patience import Impatient
 
 DEFAULT_ADDRESS = "127.0.0.1:8088"
 LOOKS_AT_ONCE = 10
@@ -55,6 +56,7 @@ def uvicorn_config(app: object) -> uvicorn.Config:
     """How the page is served: without an access log, for phones stand in its queries, and without a server's name."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
+        http=Impatient,
         access_log=False,
         log_config=None,
         log_level="warning",

@@ -19,9 +19,11 @@ from worker.urls import without_secrets
 
 WAIT_SECONDS = 5.0
 ANSWER_BYTES = 2**16
+HTTP_SERVER_ERROR = 500
 EXPIRES_SOON_DAYS = 21
 CLOCK_WARNS_SECONDS, CLOCK_FAULTS_SECONDS = 5.0, 60.0
 REGISTER = "have this machine's public address registered with the vendor; only registered ones are let in"
+THEIRS = "wait, and ask the vendor: the trouble is likely on their side"
 
 
 class Answer(NamedTuple):
@@ -139,9 +141,11 @@ def _answer(ground: Ground) -> Answer | NoAnswer:
 def _access(ground: Ground) -> Found:
     answer = _answer(ground)
     if isinstance(answer, NoAnswer):
-        return fault(f"a status question got no answer: {answer.kind}", f"{REGISTER}; else ask the vendor")
+        return fault(f"a status question got no answer: {answer.kind}", f"{THEIRS}; else {REGISTER}")
     if answer.http_status == replies.HTTP_FORBIDDEN:
         return fault("HTTP 403: the gateway does not let this address in")
+    if answer.http_status >= HTTP_SERVER_ERROR:
+        return fault(f"HTTP {answer.http_status} to a status question", THEIRS)
     if answer.http_status != replies.HTTP_OK:
         return fault(f"HTTP {answer.http_status} to a status question", "look at the path in SMS_GATEWAY_URL")
     return ok("the gateway answers this address")

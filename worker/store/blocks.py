@@ -143,7 +143,7 @@ def _cancel(session: Session, phones: Sequence[str], pairs: set[_Pair], now: dat
     found = select(Message.id, Message.lane, Message.phone, Message.ordered_phone)
     # Not by their state: with a stale idea of how few are queued, PostgreSQL would look for a phone among all of these.
     of_phone = found.where(Message.phone.in_(phones), Message.finalized_at.is_(None))
-    of_ordered = found.where(Message.ordered_phone.in_(phones), Message.state == MessageState.QUEUED)
+    of_ordered = found.where(Message.ordered_phone.in_(phones), Message.finalized_at.is_(None))
     open_ones = [*session.execute(of_phone), *session.execute(of_ordered)]
     # Where staging sends elsewhere it is the ordered number that counts, as it does for orders and for claims.
     ids = sorted({id_ for id_, lane, phone, ordered in open_ones if (ordered or phone, lane) in pairs})

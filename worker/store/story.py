@@ -172,7 +172,8 @@ def _ahead(session: Session, one: Message, batch: Batch | None) -> Iterator[Even
     elif one.next_poll_at:
         yield Event(one.next_poll_at, "next_poll", {"polls": one.polls, "request_id": one.request_id})
     elif state is MessageState.UNCONFIRMED:
-        yield Event(one.posted_at or one.created_at, "to_decide", {"uid": one.uid})
+        since = (batch and batch.finished_at) or one.posted_at or one.created_at
+        yield Event(since, "to_decide", {"uid": one.uid})
     elif state is MessageState.UNKNOWN:
         yield Event(one.finalized_at or one.created_at, "to_ask", {"uid": one.uid})
 

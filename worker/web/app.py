@@ -26,6 +26,7 @@ from worker.web.guards import LoggedIn, OnlyThisMachine, OwnForms, SafeHeaders, 
 from worker.web.house import WebHouse
 from worker.web.languages import LANGUAGES, gettext, ngettext, spoken
 from worker.web.links import message_url
+from worker.web.lists.cells import as_seen
 from worker.web.lists.messages import MESSAGES
 from worker.web.lists.others import BATCHES, BLOCKS, CALLBACKS, DECISIONS, REFUSED, REPORTS
 from worker.web.lists.view import SheetView
@@ -109,6 +110,7 @@ def _admin(house: WebHouse, secret: str, *, has_passwords: bool) -> BaseAdmin:
     env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
     env.trim_blocks = env.lstrip_blocks = True
     env.filters["masked"] = masked
+    env.filters["as_seen"] = as_seen
     env.filters["number"] = number
     env.filters["local"] = lambda at: local(at, house.settings.zone)
     words = {"spoken": spoken, "languages": LANGUAGES, "theme": door.theme, "word": word}

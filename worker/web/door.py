@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import structlog
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -17,7 +16,7 @@ from worker.web.passwords import Passwords
 from worker.web.sessions import COOKIE, LASTS, WebSessions
 from worker.web.templating import _
 from worker.web.throttle import Throttle
-from worker.web.visitors import Visitor
+from worker.web.visitors import Role, Visitor
 
 log = structlog.get_logger()
 
@@ -74,13 +73,14 @@ class Door:
         wait = self.throttle.wait(address, now=self.house.now())
         if wait:
             return self._too_often(request, next_, who, wait)
-        role = await run_in_threadpool(self.passwords.role_of, str(form.get("password", "")))
+        role = await self.passwords.tried(str(form.get("password", "")))
         if role is None:
             log.warning("web_login_refused", address=address)
             return self._form(request, next_, who=who, complaint=_("The password is wrong."), status=401)
-        self.throttle.right(address)
+        self.throttle.right(address, forgives=role == Role.OPERATOR)
         log.info("web_login", who=who, role=str(role), address=address)
         answer = RedirectResponse(within(next_), 303)
+        self.sessions.end(request.cookies.get(COOKIE, ""))
         word = self.sessions.begin(Visitor(who, role))
         answer.set_cookie(COOKIE, word, int(LASTS.total_seconds()), httponly=True, samesite="lax", secure=_tls(request))
         return answer

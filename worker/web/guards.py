@@ -16,11 +16,14 @@ from worker.web.visitors import LOCAL, Role, Visitor
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 64 * 1024
+LONGEST_LENGTH = 9  # digits
 OPEN = frozenset({"/login", "/healthz", "/metrics", "/language", "/theme"})  # /metrics asks for a password itself
 OPEN_FOLDER = "/static/"
 FOR_VIEWERS = frozenset({"/logout", "/language", "/theme", "/login"})  # what they, too, may post to
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+PROXIES = frozenset({"forwarded", "via", "x-real-ip"})
+PROXIES_BEGIN = "x-forwarded"
+FORM = "application/x-www-form-urlencoded"
 HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -71,7 +74,7 @@ class OnlyThisMachine:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if _name_of(headers.get("host", "")) not in LOOPBACK_NAMES or any(name in headers for name in FORWARDED):
+        if _name_of(headers.get("host", "")) not in LOOPBACK_NAMES or any(map(_is_of_proxy, headers)):
             words = "Without SMS_WEB_PASSWORD this page is served to this machine alone, as 127.0.0.1 or localhost.\n"
             await PlainTextResponse(words, 403)(scope, receive, send)
             return
@@ -79,7 +82,7 @@ class OnlyThisMachine:
 
 
 class SmallBodies:
-    """No form of ours is large."""
+    """No form of ours is large, or brings files: a parser that nobody asks can do nothing wrong."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -87,9 +90,12 @@ class SmallBodies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, is_post = Headers(scope=scope), scope["type"] == "http" and scope["method"] not in SAFE_METHODS
         length = headers.get("content-length", "")
-        if is_post and (not length.isdecimal() or int(length) > LARGEST_BODY):
+        if is_post and not (length.isdecimal() and len(length) <= LONGEST_LENGTH and int(length) <= LARGEST_BODY):
             code = 413 if length.isdecimal() else 411
             await PlainTextResponse("Too large, or without a length.\n", code)(scope, receive, send)
+            return
+        if is_post and headers.get("content-type", FORM).partition(";")[0].strip().lower() != FORM:
+            await PlainTextResponse("Forms of this page are not written so.\n", 415)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -107,14 +113,19 @@ class Spoken:
 
 
 class OwnForms:
-    """A post that another site's page made is refused, whatever token it brings."""
+    """A post that another site's page made is refused, whatever token it brings; so is what it would have inside it.
+
+    A link from elsewhere is followed.
+    """
 
     def __init__(self, app: ASGIApp, *, refuse: Callable[[Request, int], Response]) -> None:
         self.app = app
         self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in SAFE_METHODS and not _is_from_here(Headers(scope=scope)):
+        headers = Headers(scope=scope)
+        is_fine = _is_followed(headers) if scope["method"] in SAFE_METHODS else _is_from_here(headers)
+        if not is_fine:
             await self.refuse(Request(scope), 403)(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -182,8 +193,17 @@ def _name_of(host: str) -> str:
         return ""
 
 
+def _is_followed(headers: Headers) -> bool:
+    is_foreign = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    return not is_foreign or headers.get("sec-fetch-mode") == "navigate"
+
+
 def _is_from_here(headers: Headers) -> bool:
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site not in {None, "same-origin", "none"}:
         return False
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def _is_of_proxy(header: str) -> bool:
+    return header in PROXIES or header.startswith(PROXIES_BEGIN)

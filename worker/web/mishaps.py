@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,6 +74,8 @@ class Mishaps:
 def _status_of(error: Exception) -> int:
     if isinstance(error, HTTPException):
         return error.status_code
+    if isinstance(error, ClientDisconnect):  # nobody is there to be answered
+        return 400
     return 503 if isinstance(error, DATABASE_TROUBLE) else 500
 
 

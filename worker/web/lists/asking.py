@@ -1,7 +1,7 @@
 """What a list's address asks for, read and checked."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from worker.storable import is_storable
 from worker.web.lists.sheets import Asked, Filter, Sheet, Sort
 from worker.web.templating import _
 
-LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**63 - 2  # "after" it is one that a database can hold, too
 LONGEST = 500
 
 
@@ -62,6 +62,9 @@ def _value(one: Filter, written: str, settings: Settings) -> Any:
 def _moment(written: str, zone: ZoneInfo, named: dict[str, str]) -> datetime:
     try:
         at = datetime.fromisoformat(written)
-        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+        known = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise CannotBeRead(_("%(name)s: “%(value)s” is no time; write 2026-11-30 09:00.") % named) from None
+        known = datetime.min.replace(tzinfo=UTC)
+    if not MINYEAR < known.year < MAXYEAR:  # something must be before it, and after
+        raise CannotBeRead(_("%(name)s: “%(value)s” is no time; write 2026-11-30 09:00.") % named)
+    return known

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
 from worker.receivers import receiver_of
 from worker.web.lists.sheets import Column, Kind
 from worker.web.templating import masked
 
-DIGITS = re.compile(r"\+?\d[\d\s()-]{5,}\d")
+DIGITS = re.compile(r"\+?\d(?:(?:_|[^\w,;]){0,3}\d){6,}")  # seven or more, whatever little stands between them
 MADE: Mapping[str, Callable[[Any], Any]] = {
     # columns that stand in no table
     "receiver": lambda row: receiver_of(row.target),
@@ -36,10 +39,17 @@ def value_of(row: Any, column: Column, *, reveal: bool) -> Any:
 def masked_words(written: str) -> str:
     """*written* with all long numbers masked, which may be phones.
 
-    >>> masked_words("asked for by +998 90 123-45-67 on day 12")
-    'asked for by ********4567 on day 12'
+    >>> masked_words("asked for by +998 (90) 123.45.67 on day 12"), masked_words("otp-998901234567")
+    ('asked for by ********4567 on day 12', 'otp-********4567')
     """
     return DIGITS.sub(lambda found: masked("".join(one for one in found[0] if one.isdecimal())), written)
+
+
+@pass_context
+def as_seen(known: Context, written: str | None) -> str | None:
+    """A template's filter for words of others: as the visitor may see them."""
+    visitor = known.get("visitor")
+    return written if not written or (visitor and visitor.reveals) else masked_words(written)
 
 
 def plain(value: Any) -> Any:

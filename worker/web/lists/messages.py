@@ -56,13 +56,14 @@ MESSAGES = Sheet(
         Column("reason", lazy("Reason"), Kind.WRITTEN),
         Column("batch_id", lazy("Batch"), Kind.PLAIN, to_batch),
         Column("request_id", lazy("request_id"), Kind.PLAIN, to_request_of),
-        Column("key", lazy("Key")),
+        Column("key", lazy("Key"), Kind.WRITTEN),
         Column("uid", lazy("uid"), Kind.PLAIN, to_message, listed=False),
         *(
             Column(name, name, kind, listed=False)
             for name, kind in (
                 ("ordered_phone", Kind.PHONE),
-                *((name, Kind.PLAIN) for name in ("error_no", "gateway_status", "message_id", "parts", "encoding")),
+                ("gateway_status", Kind.WRITTEN),
+                *((name, Kind.PLAIN) for name in ("error_no", "message_id", "parts", "encoding")),
                 *((name, Kind.PLAIN) for name in ("billed_parts", "attempts")),
                 *((name, Kind.AT) for name in ("send_at", "posted_at", "submitted_at", "delivered_at", "finalized_at")),
             )

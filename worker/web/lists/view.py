@@ -49,7 +49,7 @@ class SheetView(Page):
         """A page of the list."""
         return await run_in_threadpool(self._listed, request)
 
-    @route("/{number:int}")
+    @route("/{number}")
     async def one(self, request: Request) -> Response:
         """All of one row."""
         return await run_in_threadpool(self._shown, request)
@@ -122,8 +122,8 @@ class SheetView(Page):
         return [(one.label, word(value) if one.sort == Sort.CHOICE else value) for one, value in chosen if value]
 
     def _shown(self, request: Request) -> Response:
-        number = min(request.path_params["number"], 2**63 - 1)
-        if not self.sheet.has_pages:
+        number = number_of(request.path_params, "number")
+        if number is None or not self.sheet.has_pages:
             raise HTTPException(404)
         with reading(self.house.sessions) as session:
             row = self.sheet.source.one(session, number)

@@ -17,12 +17,12 @@ from worker.errors import DatabaseRestored
 from worker.order_fields import WORD_CHARACTERS
 from worker.storable import is_storable
 from worker.store.engine import reading
+from worker.web.lists.asking import number_of
 from worker.web.pages import words
 from worker.web.pages.operators import back, person
 from worker.web.templating import Page, _, ngettext
 
 MOST_AT_ONCE = 10_000  # callbacks
-LARGEST_ID = 2**63 - 1
 
 
 class Acting(Page):
@@ -102,8 +102,7 @@ def _field(form: FormData, name: str) -> str:
 def _number(form: FormData, name: str) -> int | None:
     """A number that a form may leave out. Raises `HTTPException` (400) for what is none."""
     written = _field(form, name)
-    if not written:
-        return None
-    if not written.isascii() or not written.isdecimal() or int(written) > LARGEST_ID:
+    number = number_of({name: written}, name)
+    if written and number is None:
         raise HTTPException(400)
-    return int(written)
+    return number

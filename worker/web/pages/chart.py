@@ -47,10 +47,14 @@ class Chart(NamedTuple):
 
 
 def chart_of(minutes: Sequence[Minute]) -> Chart:
-    """The chart of *minutes*, the oldest first. At least two of them."""
-    top = ceiling(max(max(getattr(one, kind) for kind in KINDS) for one in minutes))
+    """The chart of *minutes*, the oldest first, of which the last is not over. At least three of them.
+
+    That one is counted, and not drawn: it would look like a fall.
+    """
+    over = minutes[:-1]
+    top = ceiling(max(max(getattr(one, kind) for kind in KINDS) for one in over))
     floor = float(HEIGHT - BOTTOM)
-    points = {kind: _points([getattr(one, kind) for one in minutes], top) for kind in KINDS}
+    points = {kind: _points([getattr(one, kind) for one in over], top) for kind in KINDS}
     ends = f"L{WIDTH - RIGHT} {floor:g} L{LEFT} {floor:g} Z"
     return Chart(
         width=WIDTH,
@@ -59,7 +63,7 @@ def chart_of(minutes: Sequence[Minute]) -> Chart:
         paths={kind: f"M{' L'.join(found)}" for kind, found in points.items()},
         area=f"M{' L'.join(points['accepted'])} {ends}",
         levels=[Mark(_height(value, top), None, value) for value in dict.fromkeys((0, top // 2, top))],
-        times=_times(minutes),
+        times=_times(over),
         spans=_spans(minutes),
         totals={kind: sum(getattr(one, kind) for one in minutes) for kind in KINDS},
     )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -116,11 +116,11 @@ def _shown(given: Mapping[str, str]) -> tuple[int, datetime]:
     """How many were shown, and the instant before which all of them were posted. Raises `HTTPException` (400)."""
     try:
         shown, until = int(given["shown"]), datetime.fromisoformat(given["until"])
-    except (KeyError, ValueError):
+        if shown < 1 or until.tzinfo is None:
+            raise HTTPException(400)
+        return shown, until.astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
         raise HTTPException(400) from None
-    if until.tzinfo is None:
-        raise HTTPException(400)
-    return shown, until
 
 
 def _said(verdict: Verdict, moved: int, left: int) -> str:

@@ -13,7 +13,10 @@ from worker.storable import is_storable
 from worker.store.engine import reading
 from worker.store.story import Event, Story, story_of
 from worker.story import told
+from worker.web.lists.cells import masked_words
 from worker.web.templating import Page, gettext, lazy, local
+from worker.web.visitors import visitor
+from worker.web.words import word
 
 GOOD = frozenset({"delivered", "accepted", "accepted_late", "callback_told"})
 BAD = frozenset(
@@ -22,6 +25,10 @@ BAD = frozenset(
 DOUBT = frozenset(
     {"cut_off", "unknown", "decided_recover", "to_decide", "account_held", "account_paused", "circuit_open"}
 )
+
+
+STATES = ("state", "told")  # fields of events that name a state
+WRITTEN = ("explanation", "reason", "error_text", "gateway_status", "key")  # fields of events, in words of others
 
 
 class Line(NamedTuple):
@@ -52,24 +59,36 @@ class OneMessage(Page):
         story = await run_in_threadpool(self._story, uid) if is_storable(uid) else None
         if story is None:
             raise HTTPException(404)
-        return self.render(request, "pages/message.html", **self._known(story))
+        return self.render(request, "pages/message.html", **self._known(story, reveal=visitor(request).reveals))
 
     def _story(self, uid: str) -> Story | None:
         with reading(self.house.sessions) as session:
             return story_of(session, uid)
 
-    def _known(self, story: Story) -> dict[str, Any]:
+    def _known(self, story: Story, *, reveal: bool) -> dict[str, Any]:
         return {
             "story": story,
             "sms": story.message,
-            "events": self._lines(story.events),
-            "ahead": self._lines(story.ahead),
+            "events": self._lines(story.events, reveal=reveal),
+            "ahead": self._lines(story.ahead, reveal=reveal),
             "callback_failed": _has_failed_callback(story),
         }
 
-    def _lines(self, events: Sequence[Event]) -> list[Line]:
+    def _lines(self, events: Sequence[Event], *, reveal: bool) -> list[Line]:
         zone = self.house.settings.zone
-        return [Line(one, told(one, gettext, moment=lambda at: local(at, zone)), _look(one)) for one in events]
+        seen = events if reveal else [_masked(one) for one in events]
+        return [Line(one, told(_spoken(one), gettext, moment=lambda at: local(at, zone)), _look(one)) for one in seen]
+
+
+def _masked(event: Event) -> Event:
+    fields = {name: masked_words(event.fields[name]) for name in WRITTEN if event.fields.get(name)}
+    return event._replace(fields=event.fields | fields)
+
+
+def _spoken(event: Event) -> Event:
+    """*event* with the states that it names in the visitor's language."""
+    fields = {name: word(event.fields[name]) for name in STATES if event.fields.get(name)}
+    return event._replace(fields=event.fields | fields)
 
 
 def _look(event: Event) -> str:

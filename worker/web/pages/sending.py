@@ -142,5 +142,6 @@ def _wrong(refusal: OrderRefused) -> dict[str, str]:
     name = FIELD_OF.get(refusal.reason) or refusal.explanation.partition(":")[0]
     known = words.REFUSALS.get(refusal.reason)
     explanation = refusal.explanation.removeprefix(f"{name}: ")
-    said = f"{known} ({explanation})" if known else explanation
+    in_full = f"{known} ({explanation})" if known else explanation
+    said = known if known and refusal.reason in words.SAY_ALL else in_full
     return {name if name in FIELDS else "": said}

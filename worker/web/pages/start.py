@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette_admin import route
 
+from worker.store.accounts import BY_RESTORE
 from worker.store.attention import RECOVER, Attention
 from worker.store.engine import reading
 from worker.store.overview import Overview, overview
@@ -55,19 +56,23 @@ class Start(Page):
 
     async def _known(self) -> dict[str, Any]:
         seen, orders = await asyncio.gather(run_in_threadpool(self._look), run_in_threadpool(self._lists.orders))
+        needs = _needs(seen.attention)
         return {
             "seen": seen,
             "orders": orders,
+            "in_redis": sum(orders.values()) if orders else 0,
             "by_redis": self.house.settings.broker_is_redis,
             "verdict": words.VERDICTS[seen.verdict],
-            "said": words.REASONS[seen.reason],
-            "chart": chart_of(seen.minutes[:-1]),  # the last one is not over, and would look like a fall
-            "needs": _needs(seen.attention),
+            "said": _said(seen),
+            "chart": chart_of(seen.minutes),
+            "needs": needs,
+            "urgent": [one for one in needs if one.kind != "order refused" or seen.refused_today],
             "is_held": seen.account.held_at is not None,
             "RECOVER": RECOVER,
             "recover": words.RECOVER,
             "duration": words.duration,
             "error_words": words.error_words,
+            "refusals": words.REFUSALS,
             "hours": HOURS,
         }
 
@@ -75,6 +80,11 @@ class Start(Page):
         login, now = self.house.settings.gateway_login, self.house.now()
         with reading(self.house.sessions) as session:
             return overview(session, login, now=now, quiet=self._quiet, hours=HOURS)
+
+
+def _said(seen: Overview) -> words.Said:
+    is_restored = seen.reason == "held" and (seen.account.held_by or "").startswith(BY_RESTORE)
+    return words.RESTORED if is_restored else words.REASONS[seen.reason]
 
 
 def _needs(attention: list[Attention]) -> list[Need]:

@@ -23,9 +23,7 @@ VERDICTS: Mapping[str, str] = {
 _DOCTOR = lazy("Run sms doctor: it says what is wrong on the way to the gateway. The messages wait meanwhile.")
 _MORE = lazy("Run sms doctor; let more go out at once: SMS_GATEWAY_CONNECTIONS, or one more worker.")
 REASONS: Mapping[str, Said] = {
-    "held": Said(
-        lazy("Somebody paused posting, or the database was restored from a backup."), lazy("Resume it below.")
-    ),
+    "held": Said(lazy("A person paused posting. Messages are kept meanwhile."), lazy("Resume it below.")),
     "paused": Said(
         lazy("The vendor refuses the account. One message at a time tries whether it works again."),
         lazy("Put it right with the vendor; then resume below, and it is tried at once."),
@@ -33,7 +31,7 @@ REASONS: Mapping[str, Said] = {
     "circuit_open": Said(lazy("The gateway does not answer well. It is tried again by itself."), _DOCTOR),
     "no_worker": Said(lazy("No worker is alive."), lazy("Start one: celery -A worker worker")),
     "no_bell": Said(
-        lazy("Workers are alive but hear no bell: beat is gone, or Redis is."),
+        lazy("Workers are alive, but nothing wakes them: beat does not run, or Redis does not answer."),
         lazy("Start one beat: celery -A worker beat. sms doctor looks at Redis."),
     ),
     "stuck": Said(
@@ -62,6 +60,10 @@ KINDS: Mapping[str, Said] = {
         lazy("Orders were refused"), lazy("The order says why, and whether the producer or a rule is to be mended.")
     ),
 }
+RESTORED = Said(
+    lazy("The database was restored from a backup: what was sent since then is not in it."),
+    lazy("Do not just resume: do below what is said there."),
+)
 RECOVER = lazy("The database came from a backup. Stop all workers, then run: sms recover --since TIME")
 ERRORS: Mapping[int, str] = {
     100: lazy("the login or the password is missing: SMS_GATEWAY_LOGIN, SMS_GATEWAY_PASSWORD"),
@@ -94,6 +96,9 @@ REFUSALS: Mapping[str, str] = {
     "nickname_invalid": lazy("Give 1 to 255 characters."),
     "key_invalid": lazy("Give 1 to 255 characters."),
 }
+SAY_ALL = frozenset(
+    {"phone_missing", "phone_fixed_line", "phone_blocked", "text_missing", "key_reused", "key_invalid"}
+)  #: refusals whose explanation has nothing to add to these words
 STATUSES: Mapping[str, str] = {
     "delivered": lazy("The phone has it."),
     "failed": lazy("It did not arrive, and will not."),
