@@ -418,3 +418,11 @@ def test_a_viewer_finds_no_phone_that_others_wrote_into_their_words(
 
     assert shown == set(addresses)
     assert leaking == set()
+
+
+def test_what_is_filtered_by_is_said_and_does_not_push_the_rows_down(operator: Browser) -> None:
+    page = operator.get("/messages?phone=998901234567").text
+
+    assert '<details class="filtering">' in page
+    assert "Phone: 998901234567" in page
+    assert '<a href="/messages">No filter</a>' in page

@@ -156,3 +156,17 @@ def test_no_text_and_no_phone_ever_stands_in_an_address(operator: Browser) -> No
     page = operator.get("/send").text
 
     assert page.count('method="get"') == page.count('action="/find"')
+
+
+@pytest.mark.parametrize(
+    ("phone", "said"),
+    [
+        pytest.param("+998 71 234-56-78", "This is a fixed line, which takes no SMS.</span>", id="nothing to add"),
+        pytest.param("12", "This is not a possible mobile number. (", id="what is allowed"),
+    ],
+)
+def test_a_wrong_field_says_what_is_wrong_once(operator: Browser, phone: str, said: str) -> None:
+    answer = operator.send("/send", **WRITTEN | {"phone": phone}, form=form_of(operator))
+
+    assert answer.status_code == 422
+    assert said in answer.text
