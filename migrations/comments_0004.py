@@ -49,7 +49,7 @@ COMMENTS = {
     "tallies.lane": "otp, normal or bulk",
     "tallies.messages": "accepted orders, repeated ones not counted",
     "workers": "One process, which writes here every few seconds. A dead one's row stays for a day, then only its counts do.",
-    "workers.name": "as in batches.worker: Celery's name, pid, a random word",
+    "workers.name": "NAME@HOST:PID:WORD, as in batches.worker: Celery's name, process id, a random word",
     "workers.release": "of this project, that it runs",
     "workers.started_at": "when it began",
     "workers.seen_at": "when it wrote last; a live one writes every few seconds",

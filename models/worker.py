@@ -14,7 +14,9 @@ class Worker(Base):
 
     __tablename__ = "workers"
 
-    name: Mapped[str] = mapped_column(primary_key=True, doc="as in batches.worker: Celery's name, pid, a random word")
+    name: Mapped[str] = mapped_column(
+        primary_key=True, doc="NAME@HOST:PID:WORD, as in batches.worker: Celery's name, process id, a random word"
+    )
     release: Mapped[str] = mapped_column(doc="of this project, that it runs")
     started_at: Mapped[datetime] = mapped_column(doc="when it began")
     seen_at: Mapped[datetime] = mapped_column(doc="when it wrote last; a live one writes every few seconds")

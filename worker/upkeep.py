@@ -59,7 +59,7 @@ class Upkeep:
 
         Processes that are gone for long leave only their counts.
         """
-        self._all_of(workers.fold)
+        self._calmly("workers_gone", partial(self._all_of, workers.fold))
         if self.retention is None:
             return 0
         before, deleted = self.now() - self.retention, 0

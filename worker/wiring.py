@@ -44,7 +44,7 @@ from worker.watermark import Watermark
 from worker.webhook import Webhook
 
 CALLBACKS_AT_ONCE = MOST_AT_ONCE + 1  # whoever else is to be told has always one left
-OTHER_CONNECTIONS = 8  # lanes, bells and sweeps
+OTHER_CONNECTIONS = 9  # lanes, bells, sweeps and the publisher
 REDIS_TIMEOUT_SECONDS = 30
 BELL_TIMEOUT_SECONDS = 2  # a bell is not worth waiting for, and a limit has its stand-in
 

@@ -142,6 +142,6 @@ def test_the_last_releases_worker_takes_what_a_producer_of_this_contract_orders(
     answer = json.loads(asked.stdout)
     first, second, *others = answer["rows"]
     assert answer["file"].startswith(str(tmp_path)), "it was our own code that answered"
-    assert (first["uid"], first["phone"], first["tags"]) == (TASK_ID, PHONE, {"spread_seconds": 600})
-    assert (second["phone"], second["tags"]) == (PHONE, {"spread_seconds": 600})
-    assert others == ["Cancel", "Refusal"], "a block is kept as refused, for it cannot be carried out"
+    assert (first["uid"], first["phone"], first["tags"]) == (TASK_ID, PHONE, {})
+    assert (second["phone"], second["tags"]) == (PHONE, {})
+    assert others == ["Cancel", "Block"]

@@ -9,6 +9,7 @@ from builders import NOON, Clock, Sessions, a_batch, a_submission, an_sms, many_
 from in_trouble import CUT_OFF, WRONG_URL
 from moments import AFTER, BEFORE, Meanwhile
 from sqlalchemy import Row, delete, insert, select
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from models import Batch, Message
@@ -80,7 +81,7 @@ def test_an_answer_to_a_batch_that_is_forgotten_changes_nothing_and_its_ids_are_
     owed, left = list[None](), Everything()
     gateway = MemoryGateway(answers=[answer], during=lambda _: left.update(restore(sessions)))
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_submission(sessions, gateway, on_owed=lambda: owed.append(None)).post_next()
 
     (given_up,) = [one for one in logs if one["event"] == "answer_given_up"]
@@ -98,7 +99,7 @@ def test_a_batch_that_is_forgotten_does_not_begin(sessions: Sessions, restore: R
     left = Everything()
     gateway = Meanwhile(sessions, BEFORE, lambda: left.update(restore(sessions)))
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_submission(sessions, gateway, Clock()).post_next()
 
     assert gateway.posted == []
@@ -131,7 +132,7 @@ def test_a_restore_between_the_begin_and_the_first_byte_is_found_when_the_answer
     left = Everything()
     gateway = Meanwhile(sessions, AFTER, lambda: left.update(restored(sessions, worker="another@test")))
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_submission(sessions, gateway).post_next()
 
     assert everything(sessions) == left

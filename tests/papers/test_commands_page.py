@@ -36,7 +36,6 @@ EXITS = {  # of those that do not say it in their help
     "sandbox": "0: ended by Ctrl-C or SIGTERM. 2: wrong input.",
     "import": "0: every row is ordered, now or before. 1: some are refused, or you said no. 2: wrong input or "
     "settings, an unreadable file, an unreachable database. 130: broken off; run again, it goes on.",
-    "web": "0: ended by Ctrl-C or SIGTERM. 2: wrong input or settings.",
 }
 EXAMPLES = {
     "up": "sms up",
@@ -51,6 +50,7 @@ EXAMPLES = {
     "unconfirmed": "sms unconfirmed --lane otp",
     "unconfirmed resend": "sms unconfirmed resend --batch 4711",
     "unconfirmed drop": "sms unconfirmed drop --lane otp --until 2026-11-30T09:00",
+    "refused": "sms refused --producer shop --since 2026-11-30T09:00",
     "cancel": "sms cancel --producer shop --key order-1001",
     "ask": "sms ask 0b9a5000-0000-4000-8000-000000000001",
     "pause": 'sms pause --reason "wrong text in the campaign"',

@@ -15,7 +15,7 @@ LOST = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 PHONE, WEAK_PHONE = "998901234567", "998907654321"
 NO_ANSWER = "the answer broke off"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-WORKER = "worker@sms-1/4711/k3v9"
+WORKER = "worker@sms-1:4711:5c0e91d7"
 
 
 def example_rows(now: datetime) -> Rows:
@@ -211,6 +211,6 @@ def _around(now: datetime) -> Rows:
         "tallies": [{"day": now.date(), "producer": "shop", "lane": "otp", "messages": 3}],
         "workers": [
             worker | {"name": WORKER, "seen_at": now, "bell_at": now},
-            worker | {"name": "worker@sms-1/4012/p7d2", "seen_at": now - HOUR, "left_at": now - HOUR},
+            worker | {"name": "worker@sms-1:4012:a81b3f06", "seen_at": now - HOUR, "left_at": now - HOUR},
         ],
     }

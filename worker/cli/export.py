@@ -16,7 +16,7 @@ from worker.campaigns.written import Unwritable, csv_writer, harmless, refuse_to
 from worker.cli.chosen import LARGEST_ID, BatchId, OfLane, Producer
 from worker.cli.person import a_person
 from worker.cli.rows import json_line
-from worker.cli.shown import masked
+from worker.cli.shown import masked, visible
 from worker.cli.wanted import Key, KeyPrefix, Nickname, Phone, RequestId, Since, States, Uid, Until, wanted_of
 from worker.settings import load_settings
 from worker.store.exports import exported
@@ -117,7 +117,15 @@ def _shown(rows: Iterable[tuple[Any, ...]], columns: tuple[str, ...], *, reveal:
 def _as_csv(rows: Iterable[list[Any]], columns: tuple[str, ...], out: IO[str]) -> int:
     write = csv_writer(out).writerow
     write(columns)
-    return _each(rows, lambda row: write([harmless(_json(cell) if isinstance(cell, dict) else cell) for cell in row]))
+    to_terminal = out.isatty()
+    return _each(rows, lambda row: write([_cell(cell, to_terminal=to_terminal) for cell in row]))
+
+
+def _cell(value: Any, *, to_terminal: bool) -> object:
+    if isinstance(value, dict):
+        value = _json(value)
+    # A file holds the text as it was ordered; a terminal would obey it.
+    return harmless(visible(value) if to_terminal and isinstance(value, str) else value)
 
 
 def _as_jsonl(rows: Iterable[list[Any]], columns: tuple[str, ...], out: IO[str]) -> int:

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import typer
+
 from worker.errors import SmsError
 
 MOST_PORTS = 65_535
@@ -29,11 +31,31 @@ def moment(written: str | None, option: str, zone: ZoneInfo) -> datetime | None:
         ) from None
 
 
+def span(since: str | None, until: str | None, zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
+    """The instants of ``--since`` and ``--until``. Raises `WrongInput` if nothing can lie between them."""
+    first, end = moment(since, "--since", zone), moment(until, "--until", zone)
+    if first and end and first >= end:
+        raise WrongInput("--since is not before --until, so that nothing can lie between them: exchange them.")
+    return first, end
+
+
 def words(written: str | None, option: str) -> str | None:
     """*written*, if it was given at all. Raises `WrongInput` if there is nothing in it."""
     if written is not None and not written.strip():
         raise WrongInput(f"{option} is empty: write something after it, or leave it out.")
     return written
+
+
+def said(ctx: typer.Context) -> list[str]:
+    """The options as they were given, but for where the page began."""
+    again: list[str] = []
+    for option in ctx.command.params:
+        value = ctx.params.get(option.name or "")
+        if option.name == "before" or value in (None, False, ()) or value == option.default:
+            continue
+        many = value if isinstance(value, list | tuple) else [value]
+        again += [option.opts[0]] if value is True else [word for one in many for word in (option.opts[0], str(one))]
+    return again
 
 
 def address(written: str) -> tuple[str, int]:

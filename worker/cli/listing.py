@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from models.lifecycle import MessageState
 from worker.cli.chosen import LARGEST_ID, BatchId, OfLane, Producer
+from worker.cli.given import said
 from worker.cli.person import a_person
 from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
 from worker.cli.shown import masked, visible
@@ -131,19 +132,7 @@ def _go_on(ctx: typer.Context, found: Page, limit: int) -> str:
     full = len(found) >= limit
     looked = f"Looked back to message {found.next_before_id}; older ones may be meant, too. Go on:"
     begins = "More:" if full else looked
-    return f"{begins} {shlex.join(['sms', 'list', *_said(ctx), '--before', str(found.next_before_id)])}"
-
-
-def _said(ctx: typer.Context) -> list[str]:
-    """The options as they were given, but for where the page began."""
-    words: list[str] = []
-    for option in ctx.command.params:
-        value = ctx.params.get(option.name or "")
-        if option.name == "before" or value in (None, False, ()) or value == option.default:
-            continue
-        many = value if isinstance(value, list | tuple) else [value]
-        words += [option.opts[0]] if value is True else [word for one in many for word in (option.opts[0], str(one))]
-    return words
+    return f"{begins} {shlex.join(['sms', 'list', *said(ctx), '--before', str(found.next_before_id)])}"
 
 
 def _masked(phone: str | None) -> str | None:

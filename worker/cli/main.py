@@ -25,6 +25,7 @@ COMMANDS = {  # each is worker.cli.NAME.NAME: a function, or a Typer with comman
     "doctor": "Check everything this needs, and say for each fault what to do.",
     "web": "Serve the web page.",
     "unconfirmed": "List the messages that may or may not have been taken by the gateway; resend or drop them.",
+    "refused": "List the orders that could not be accepted, why, and what to do; or show one in whole.",
     "cancel": "Stop messages that are not posted yet.",
     "ask": "Ask the gateway once more about messages that were given up as unknown.",
     "pause": "Let nothing be posted until somebody resumes; nothing is lost.",

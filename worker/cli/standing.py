@@ -1,11 +1,11 @@
 """How the house stands, drawn for a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +21,8 @@ STYLES = {GOING: "bold green", IDLE: "bold cyan", SLOW: "bold yellow", STOPPED: 
 BARS = " ▁▂▃▄▅▆▇█"
 BAR_MINUTES = 45  # they fit beside their name where a terminal is narrow
 MOST_ATTENTION = 8
+LESSER = frozenset({"delivery", "in flight", "refused", "accepted", ""})  # details, where there is no room for all
+EXPLAINED = "order refused"  # the kind of attention that sms refused tells more of
 
 
 class Shown(NamedTuple):
@@ -34,8 +36,22 @@ class Shown(NamedTuple):
 
 def drawn(shown: Shown) -> RenderableType:
     """All of it, the verdict first."""
-    house = shown.house
-    return Group(_verdict(shown), "", _lanes(house, shown.lying), "", _rest(shown), *_attention(house, shown.zone))
+    return _drawn(shown, MOST_ATTENTION, ())
+
+
+def fitting(shown: Shown, console: Console, lines: int) -> RenderableType:
+    """As much of it as has room on so many *lines*: first lesser details are left out, then some of what needs a person."""
+    for most in range(min(MOST_ATTENTION, len(shown.house.attention)), -1, -1):
+        for without in ((), LESSER):
+            made = _drawn(shown, most, without)
+            if len(console.render_lines(made, pad=False)) <= lines:
+                return made
+    return made
+
+
+def _drawn(shown: Shown, most: int, without: Collection[str]) -> RenderableType:
+    lanes, person = _lanes(shown.house, shown.lying), _attention(shown.house, shown.zone, most)
+    return Group(_verdict(shown), "", lanes, *person, "", _rest(shown, without))
 
 
 def _verdict(shown: Shown) -> Text:
@@ -67,11 +83,11 @@ def _lanes(house: Overview, lying: Mapping[Lane, Lying] | str) -> Table:
     return table
 
 
-def _rest(shown: Shown) -> Table:
+def _rest(shown: Shown, without: Collection[str]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, words in _lines(shown):
+    for name, words in (line for line in _lines(shown) if line[0] not in without):
         table.add_row(name, visible(words))
     return table
 
@@ -87,7 +103,7 @@ def _lines(shown: Shown) -> Iterator[tuple[str, str]]:
     yield "delivery", times if delivery.messages else "nothing was delivered within a day"
     yield "in flight", f"{house.posting:,} are being posted, {house.submitted:,} await their report"
     yield "callbacks", f"{house.callbacks_owed:,} owed, {house.callbacks_failed:,} failed"
-    yield "refused", f"{house.refused_today:,} orders today (UTC)"
+    yield "refused", f"{house.refused_today:,} orders today (UTC)" + (": sms refused" if house.refused_today else "")
     if isinstance(shown.lying, str):
         yield "redis", shown.lying
     if any(minute.accepted for minute in house.minutes):
@@ -131,20 +147,28 @@ def _workers(house: Overview) -> str:
     return f"{alive}; beat rang {_long(house.bell_age_seconds)} ago"
 
 
-def _attention(house: Overview, zone: ZoneInfo) -> list[RenderableType]:
+def _attention(house: Overview, zone: ZoneInfo, most: int) -> list[RenderableType]:
     if not house.attention:
         return []
-    lines = [_one(one, zone) for one in house.attention[:MOST_ATTENTION]]
-    more = len(house.attention) - MOST_ATTENTION
-    return ["", Text("needs a person", "bold"), *lines, *([Text(f"and {more} more kinds")] if more > 0 else [])]
+    lines = [_one(one, zone) for one in house.attention[:most]]
+    more = len(house.attention) - most
+    title = Text("needs a person", "bold") if lines else Text(f"needs a person: {more} kinds; see sms stats", "bold")
+    others = [Text(f"  and {more} more kind{'s' * (more > 1)}")] if lines and more > 0 else []
+    return ["", title, *lines, *others]
 
 
 def _one(one: Attention, zone: ZoneInfo) -> RenderableType:
     many = f"{one.rows:,}{' or more' if one.at_least else ''} times " if one.rows > 1 else ""
     since = f" since {_clock(one.since, zone)}" if one.since else ""
     words = f"{many}{one.kind}{f' ({one.lane})' if one.lane else ''}{since}: {one.reason or 'no reason is known'}"
-    example = f" (sms show {visible(one.uid)})" if one.uid else ""
+    example = f" ({look})" if (look := _look(one)) else ""
     return Group(Padding(visible(words), (0, 0, 0, 2)), Padding(f"{one.remedy}{example}", (0, 0, 0, 4)))
+
+
+def _look(one: Attention) -> str:
+    if one.kind == EXPLAINED:
+        return f"sms refused --reason {visible(one.reason or '')}"
+    return f"sms show {visible(one.uid)}" if one.uid else ""
 
 
 def _clock(at: datetime, zone: ZoneInfo) -> str:

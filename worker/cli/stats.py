@@ -21,7 +21,7 @@ from worker.campaigns.written import csv_writer
 from worker.cli.db import looking_at
 from worker.cli.given import WrongInput
 from worker.cli.rows import json_line
-from worker.cli.standing import Shown, drawn
+from worker.cli.standing import Shown, drawn, fitting
 from worker.clock import utc_now
 from worker.lanes import LaneLists, Lying
 from worker.settings import Settings, load_settings
@@ -117,7 +117,7 @@ def _watch(window: Window, seconds: float, *, as_json: bool, as_csv: bool) -> No
     hint = Text(f"every {seconds:g} s; Ctrl-C ends it; sms stats shows what does not fit here", "dim")
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         for shown in _looks(window, seconds):
-            live.update(Group(hint, drawn(shown)), refresh=True)
+            live.update(Group(hint, fitting(shown, console, console.height - 1)), refresh=True)
 
 
 def _looks(window: Window, seconds: float) -> Iterator[Shown]:

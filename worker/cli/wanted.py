@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from models.lifecycle import Lane, MessageState
-from worker.cli.given import WrongInput, moment, words
+from worker.cli.given import WrongInput, span, words
 from worker.errors import OrderRefused
 from worker.phone import normalised
 from worker.settings import Settings
@@ -37,17 +37,14 @@ def wanted_of(
     **named: str | None,
 ) -> Wanted:
     """What these options mean; *named* are those that stand in `Wanted` as they were written. Raises `WrongInput`."""
-    times: dict[str, Any] = {
-        "since": moment(since, "--since", settings.zone),
-        "until": moment(until, "--until", settings.zone),
-    }
-    if times["since"] and times["until"] and times["since"] >= times["until"]:
-        raise WrongInput("--since is not before --until, so that no message can lie between them: exchange them.")
+    first, end = span(since, until, settings.zone)
     as_written: dict[str, Any] = {
         name: words(written, f"--{name.replace('_', '-')}") for name, written in named.items()
     }
     digits = number(phone, settings.countries)
-    return Wanted(states=tuple(states or ()), lane=lane, batch_id=batch, phone=digits, **times, **as_written)
+    return Wanted(
+        states=tuple(states or ()), lane=lane, batch_id=batch, phone=digits, since=first, until=end, **as_written
+    )
 
 
 def number(written: str | None, countries: Iterable[str]) -> str | None:

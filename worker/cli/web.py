@@ -19,6 +19,7 @@ from worker.web.passwords import hashed
 from worker.web.patience import Impatient
 
 DEFAULT_ADDRESS = "127.0.0.1:8088"
+LOOK_SECONDS = 10  # a page that nobody waits for any more is not to keep others waiting
 LOOKS_AT_ONCE = 10
 
 
@@ -35,7 +36,7 @@ def web(
 
     Without SMS_WEB_PASSWORD it is for this machine alone.
 
-    Exit code 2: wrong input or settings, an unreachable database, an address in use.
+    Exit code 0: ended by Ctrl-C or SIGTERM. 2: wrong input or settings, an unreachable database, an address in use.
     """
     if print_hash:
         _print_hash()
@@ -45,7 +46,7 @@ def web(
     _refuse_strangers(settings, host)
     with looking_at(settings.database_url) as engine:
         check_schema(engine)
-    engine = make_engine(settings.database_url, connections=LOOKS_AT_ONCE)
+    engine = make_engine(settings.database_url, connections=LOOKS_AT_ONCE, statement_timeout_seconds=LOOK_SECONDS)
     try:
         _serve(settings, uvicorn_config(make_app(settings, make_sessions(engine), now=utc_now)), host, port)
     finally:

@@ -68,6 +68,7 @@ class Check:
     look: Callable[[Ground], Found]
     after: tuple[str, ...] = ()  #: with a fault in one of these there is nothing to see here
     needs_settings: bool = True
+    late: str | None = None  #: the remedy where no answer came in time, if it is another one
 
 
 class Finding(NamedTuple):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import certifi
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from worker.doctor.check import Check, Found, Ground, fault, graded, note, ok, skipped
 from worker.errors import GatewayError, RequestIdUnknown, SettingsError
@@ -24,6 +25,9 @@ EXPIRES_SOON_DAYS = 21
 CLOCK_WARNS_SECONDS, CLOCK_FAULTS_SECONDS = 5.0, 60.0
 REGISTER = "have this machine's public address registered with the vendor; only registered ones are let in"
 THEIRS = "wait, and ask the vendor: the trouble is likely on their side"
+SILENT = f"connections are taken, but no answer came in time: {THEIRS}"
+LATE = f"no answer came in time: look again with a longer --limit; if it stays so, {THEIRS}"
+SILENCES = {one.__name__ for one in (requests.ReadTimeout, ReadTimeoutError)}
 
 
 class Answer(NamedTuple):
@@ -99,7 +103,7 @@ def _certificate(ground: Ground) -> Found:
     except ssl.SSLCertVerificationError as error:
         return fault(f"the certificate of {host} is not trusted: {error.verify_message}")
     except OSError as error:  # ssl.SSLError is one
-        return fault(f"no TLS with {host}: {kind_of(error)}")
+        return fault(f"no TLS with {host}: {kind_of(error)}", SILENT if isinstance(error, TimeoutError) else None)
     ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
     days = int((ends_at - ground.now().timestamp()) // 86_400)
     return graded(-days, warns_at=-EXPIRES_SOON_DAYS, faults_at=0, words=f"trusted for {host}, for {days} more days")
@@ -124,7 +128,7 @@ def _ask(ground: Ground) -> Answer | NoAnswer:
             )
             middle = began_at + (ground.now() - began_at) / 2
             body = response.raw.read(ANSWER_BYTES, decode_content=True)
-    except (requests.RequestException, OSError, ValueError) as error:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         return NoAnswer(type(error).__name__)
     date = response.headers.get("Date")
     try:
@@ -141,7 +145,10 @@ def _answer(ground: Ground) -> Answer | NoAnswer:
 def _access(ground: Ground) -> Found:
     answer = _answer(ground)
     if isinstance(answer, NoAnswer):
-        return fault(f"a status question got no answer: {answer.kind}", f"{THEIRS}; else {REGISTER}")
+        is_silent = answer.kind in SILENCES
+        return fault(
+            f"a status question got no answer: {answer.kind}", SILENT if is_silent else f"{THEIRS}; else {REGISTER}"
+        )
     if answer.http_status == replies.HTTP_FORBIDDEN:
         return fault("HTTP 403: the gateway does not let this address in")
     if answer.http_status >= HTTP_SERVER_ERROR:
@@ -207,6 +214,7 @@ CHECKS = (
         "have the vendor renew it; if it is signed by an authority of your own, name that in REQUESTS_CA_BUNDLE",
         _certificate,
         after=("gateway.tcp",),
+        late=LATE,
     ),
     Check(
         "gateway.access",
@@ -215,6 +223,7 @@ CHECKS = (
         REGISTER,
         _access,
         after=("gateway.tcp", "gateway.tls"),
+        late=LATE,
     ),
     Check(
         "gateway.login",
@@ -223,6 +232,7 @@ CHECKS = (
         "correct SMS_GATEWAY_LOGIN and SMS_GATEWAY_PASSWORD (101), or ask the vendor (102, 103); then sms resume",
         _login,
         after=("gateway.access",),
+        late=LATE,
     ),
     Check(
         "gateway.clock",
@@ -231,5 +241,6 @@ CHECKS = (
         "have the clock set by NTP (timedatectl set-ntp true, or chrony)",
         _clock,
         after=("gateway.access",),
+        late=LATE,
     ),
 )

@@ -12,6 +12,7 @@ from worker.store.verdict import BELL_SECONDS, SLOW_SECONDS, STUCK_SECONDS
 from worker.wiring import quiet_lanes
 
 HOURS = 1 / 60
+EXPLAINED = "sms refused: what is said of each order says what to do"
 
 
 def _overview(ground: Ground) -> Overview:
@@ -109,7 +110,11 @@ def _callbacks(ground: Ground) -> Found:
 
 def _refused(ground: Ground) -> Found:
     refused = _overview(ground).refused_today
-    return note(f"{refused:,} orders were refused today (UTC)") if refused else ok("no order was refused today (UTC)")
+    return (
+        note(f"{refused:,} orders were refused today (UTC)", EXPLAINED)
+        if refused
+        else ok("no order was refused today (UTC)")
+    )
 
 
 SCHEMA = ("database.schema",)
@@ -183,7 +188,7 @@ CHECKS = (
         "house.refused",
         "Were orders refused?",
         "They are kept in refused_intakes with the reason, and sent to nobody.",
-        "SELECT * FROM refused_intakes ORDER BY id DESC LIMIT 20 says what to do",
+        EXPLAINED,
         _refused,
         after=SCHEMA,
     ),

@@ -81,7 +81,7 @@ def _seen(check: Check, ground: Ground, limit_seconds: float) -> Found:
     try:
         return answer.get(timeout=limit_seconds)
     except Empty:
-        return fault(f"no answer within {limit_seconds:g} s")
+        return fault(f"no answer within {limit_seconds:g} s", check.late)
 
 
 def _looked(check: Check, ground: Ground) -> Found:

@@ -14,7 +14,7 @@ from worker.store.line import Line, Writer
 
 BUSY_TIMEOUT_SECONDS = 30
 POSTGRES_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
+    "-c timezone=UTC -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     # A generic plan knows no states, and so no partial index: made on a small table it would read a large one whole.
     "-c plan_cache_mode=force_custom_plan"
 )
@@ -31,8 +31,11 @@ DATABASE_TROUBLE = (
 )
 
 
-def make_engine(database_url: str, *, connections: int = 20) -> Engine:
-    """An engine for *database_url*; it connects only when it is used. *connections* bounds its pool."""
+def make_engine(database_url: str, *, connections: int = 20, statement_timeout_seconds: int = 30) -> Engine:
+    """An engine for *database_url*; it connects only when it is used.
+
+    *connections* bounds its pool. On PostgreSQL a statement is given up after *statement_timeout_seconds*.
+    """
     if make_url(database_url).get_backend_name() == "sqlite":
         engine = create_engine(
             database_url,
@@ -49,7 +52,11 @@ def make_engine(database_url: str, *, connections: int = 20) -> Engine:
         max_overflow=0,
         hide_parameters=True,
         pool_pre_ping=True,
-        connect_args={"options": POSTGRES_OPTIONS, "application_name": "sms", "connect_timeout": 5},
+        connect_args={
+            "options": f"-c statement_timeout={statement_timeout_seconds}s {POSTGRES_OPTIONS}",
+            "application_name": "sms",
+            "connect_timeout": 5,
+        },
     )
 
 
@@ -60,9 +67,9 @@ def make_sessions(engine: Engine) -> sessionmaker[Session]:
 
 @contextmanager
 def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
-    """A session that only looks, and so never waits for a writer."""
+    """A session that only looks, and so never waits for a writer; PostgreSQL lets it write nothing."""
     with sessions() as session:
-        session.connection(execution_options={"sqlite_reading": True})
+        session.connection(execution_options={"sqlite_reading": True, "postgresql_readonly": True})
         yield session
 
 

@@ -45,8 +45,14 @@ def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str
 
 def _stored(row: Mapping[str, Any]) -> Seen:
     """Its first state is a move, too, though from nowhere; it has no id yet."""
-    told: dict[str, Any] = {name: row.get(name) for name in Moved._fields if name != "id"}
-    return Seen(Moved(0, **told), MessageState.QUEUED, row["created_at"])
+    message = Moved(
+        *(0, row["uid"], row["key"], row["producer"], row["phone"], row["parts"], row["callback"], None),
+        lane=row["lane"],
+        created_at=row["created_at"],
+        send_at=row["send_at"],
+        traceparent=row["traceparent"],
+    )
+    return Seen(message, MessageState.QUEUED, row["created_at"])
 
 
 def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:

@@ -42,7 +42,7 @@ REASONS: Mapping[str, Said] = {
     "otp_waits": Said(lazy("A code waits longer than 30 seconds."), _MORE),
     "normal_waits": Said(lazy("A message of the normal lane waits longer than 10 minutes."), _MORE),
     "quiet_hours": Said(lazy("All that waits has quiet hours now."), ""),
-    "nothing_waits": Said(lazy("All that was ordered has been handed to the gateway."), ""),
+    "nothing_waits": Said(lazy("Everything that was due has been posted."), ""),
     "posting": Said(lazy("Workers are alive, and the gateway takes what they post."), ""),
 }
 KINDS: Mapping[str, Said] = {
@@ -93,6 +93,7 @@ REFUSALS: Mapping[str, str] = {
     "key_reused": lazy("There is a message with this key already, with another number or text."),
     "send_at_invalid": lazy("This is not a time that can be kept."),
     "expires_at_invalid": lazy("It must lie in the future, and after the time to send."),
+    "task_unknown": lazy("No worker knows a task of this name."),
     "nickname_invalid": lazy("Give 1 to 255 characters."),
     "key_invalid": lazy("Give 1 to 255 characters."),
 }
