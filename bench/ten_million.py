@@ -22,20 +22,25 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
+from web_pages import serving
 
 from bench.ten_million_rows import MESSAGES, ten_million
 from models import Message
 from models.lifecycle import Lane, MessageState
 from worker.clock import utc_now
+from worker.settings import Settings
 from worker.store.engine import make_engine, make_sessions, reading
 from worker.store.listing import Wanted, estimate, page
 from worker.store.overview import overview
 from worker.store.story import story_of
+from worker.web.app import make_app
 
 TIMES = 5
 SHOWN = 50  # rows of a page
@@ -99,15 +104,46 @@ def by_page(one: Row[Any]) -> Mapping[str, Ask]:
     }
 
 
+def over_http(one: Row[Any]) -> Mapping[str, str]:
+    """The pages of ``sms web``, whole, as a browser gets them."""
+    return {
+        "web: start page": "/",
+        "web: find by phone": f"/find?q={one.phone}",
+        "web: find by uid": f"/find?q={one.uid}",
+        "web: a message": f"/message/{one.uid}",
+        "web: messages": "/messages",
+        "web: messages, from the middle on": f"/messages?before={one.id}",
+        "web: failed messages": "/messages?state=failed",
+        "web: batches": "/batches",
+    }
+
+
 def measure(sessions: sessionmaker[Session], ask: Ask) -> dict[str, float]:
-    """Milliseconds: the first time, and of the times after it the median and the longest."""
-    took = []
-    for _ in range(1 + TIMES):
+    """How long *ask* takes in a session."""
+
+    def once() -> float:
         with reading(sessions) as session:
             began = time.perf_counter()
             ask(session)
-            took.append((time.perf_counter() - began) * 1e3)
-    first, *others = took
+            return time.perf_counter() - began
+
+    return figures_of(once)
+
+
+def measure_page(browser: httpx.Client, path: str) -> dict[str, float]:
+    """How long a page takes until its last byte is here."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        browser.get(path).raise_for_status()
+        return time.perf_counter() - began
+
+    return figures_of(once)
+
+
+def figures_of(once: Callable[[], float]) -> dict[str, float]:
+    """Milliseconds: the first time, and of the times after it the median and the longest."""
+    first, *others = (once() * 1e3 for _ in range(1 + TIMES))
     return {"first_ms": first, "median_ms": statistics.median(others), "longest_ms": max(others)}
 
 
@@ -128,9 +164,18 @@ def measure_all(url: str) -> dict[str, Any]:
         size = session.scalar(text("SELECT pg_total_relation_size('messages')"))
         server = session.scalar(text("SHOW server_version"))
     found = {name: measure(sessions, ask) for name, ask in {**by_hand(one), **by_page(one)}.items()}
+    app = make_app(settings_for(url), sessions, now=utc_now)
+    with serving(app) as address, httpx.Client(base_url=address, follow_redirects=True, timeout=30) as browser:
+        found |= {name: measure_page(browser, path) for name, path in over_http(one).items()}
     engine.dispose()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, PostgreSQL {server}, CPython {platform.python_version()}"
     return {"messages": messages, "bytes_of_messages": size, "machine": machine, "milliseconds": found}
+
+
+def settings_for(url: str) -> Settings:
+    """Of a page without a password, with a gateway and a Redis that nobody asks."""
+    gateway = {"gateway_url": "http://127.0.0.1:9/smsgateway", "gateway_login": "we", "gateway_password": "none"}
+    return Settings.model_validate({"database_url": url, "redis_url": "redis://127.0.0.1:9/0", **gateway})
 
 
 def show(found: dict[str, Any]) -> None:

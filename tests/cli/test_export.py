@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from builders import NOON, Sessions, a_batch, many_stored, stored
 from sqlalchemy import delete, event
+from terminal import OnTerminal
 
 from models import Message
 from models.lifecycle import BatchState, Lane, MessageState
@@ -65,6 +66,24 @@ def test_no_phone_and_no_text_is_shown_unasked(sms: Sms, sessions: Sessions, wri
 
     assert "90123" not in answer.out
     assert "4821" not in answer.out
+
+
+def test_no_terminal_obeys_what_others_wrote_and_a_file_holds_it_as_it_came(
+    sms: Sms, sessions: Sessions, tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    stored(sessions, key="k\x1b[2J", text="one\ntwo\x9b2J")
+    env = {name: value for name, value in os.environ.items() if name.startswith("SMS_")}
+    env |= {"SMS_DATABASE_URL": database_url, "SMS_REDIS_URL": redis_url}
+
+    with OnTerminal(tmp_path, env, "export", "--reveal", columns=1_000) as terminal:
+        seen = terminal.wait_until_drawn("1 message")
+        raw = terminal.seen
+    (row,) = rows_of(sms("export", "--reveal"))
+
+    assert "k\\x1b[2J" in seen
+    assert "one\\ntwo\\x9b2J" in seen
+    assert not [one for one in (b"\x1b[2J", "\x9b".encode()) if one in raw]
+    assert (row["key"], row["text"]) == ("k\x1b[2J", "one\ntwo\x9b2J")
 
 
 def test_they_are_shown_to_whoever_asks(sms: Sms, sessions: Sessions) -> None:

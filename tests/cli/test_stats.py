@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Sessions, a_batch, a_send, stored
+from builders import Sessions, a_batch, a_send, an_intake, stored
 from moments import Outage
 from redis import Redis
 from servers import wait_for
@@ -186,6 +186,33 @@ def test_the_live_page_fits_a_small_terminal(tmp_path: Path, env: dict[str, str]
 
 
 @pytest.mark.usefixtures("busy")
+def test_in_24_lines_what_needs_a_person_stands_above_the_details_and_nothing_that_matters_is_cropped(
+    tmp_path: Path, env: dict[str, str], sessions: Sessions
+) -> None:
+    for number in range(9):
+        stored(sessions, state=MessageState.UNCONFIRMED, lane=Lane.OTP, reason=f"HTTP {500 + number}")
+    with OnTerminal(tmp_path, env, "stats", "--watch", "0.1", columns=80, lines=24) as page:
+        small, _, _ = page.wait_until_drawn("callbacks").partition("callbacks")
+    with OnTerminal(tmp_path, env, "stats", "--watch", "0.1", columns=80, lines=60) as page:
+        large, _, _ = page.wait_until_drawn("in flight").partition("in flight")
+
+    order = ["what to do", "out/min", "needs a person", "HTTP 50", "sms unconfirmed: look", "more kinds", "gateway"]
+    places = [small.find(words) for words in [*order, "account", "circuits", "workers"]]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert large.count("sms unconfirmed: look") > small.count("sms unconfirmed: look")
+
+
+def test_a_refused_order_says_how_to_look_at_all_alike(sms: Sms, sessions: Sessions) -> None:
+    an_intake(sessions, now).take_raw([a_send("12345")], Lane.OTP)
+
+    answer = sms("stats")
+
+    assert "1 orders today (UTC): sms refused" in answer.out
+    assert "(sms refused --reason phone_invalid)" in " ".join(answer.out.split())
+
+
+@pytest.mark.usefixtures("busy")
 def test_in_sixty_columns_nothing_is_cut_off(tmp_path: Path, env: dict[str, str]) -> None:
     with OnTerminal(tmp_path, env, "stats", columns=60, lines=50) as page:
         seen = page.wait_until_drawn("needs a person")
@@ -199,7 +226,8 @@ def test_in_sixty_columns_nothing_is_cut_off(tmp_path: Path, env: dict[str, str]
 def test_what_needs_a_person_names_an_example_and_no_line_of_it_begins_at_the_margin(sms: Sms) -> None:
     answer = sms("stats")
 
-    _, _, listed = answer.out.partition("needs a person\n")
+    _, _, below = answer.out.partition("needs a person\n")
+    listed, _, _ = below.partition("\n\n")
     assert "sms unconfirmed: look, then resend or drop (sms show " in listed
     assert not [line for line in listed.splitlines() if line.strip() and not line.startswith("  ")]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from worker.doctor.rounds import chosen, findings, the_ground
 from worker.sandbox.faults import Fault
 from worker.sandbox.running import RunningSandbox
 
@@ -46,6 +47,19 @@ def test_http_403_is_told_from_a_wrong_login(look: Any, sandbox: RunningSandbox)
     assert (access.outcome, access.found) == ("fault", "HTTP 403: the gateway does not let this address in")
     assert "registered" in access.remedy
     assert login.outcome == "skipped"
+
+
+@pytest.mark.usefixtures("well")
+def test_a_gateway_that_hangs_is_told_from_an_address_that_is_not_registered(sandbox: RunningSandbox) -> None:
+    with sandbox.control.having(Fault("hang", on=("status",))):
+        (cut_off,) = findings(the_ground(), chosen(["gateway.access"]), limit_seconds=0.5)
+        (silent,) = findings(the_ground(), chosen(["gateway.access"]))
+
+    assert (cut_off.outcome, cut_off.found) == ("fault", "no answer within 0.5 s")
+    assert "look again with a longer --limit" in str(cut_off.remedy)
+    assert (silent.outcome, silent.found) == ("fault", "a status question got no answer: ReadTimeout")
+    assert not [one for one in (cut_off, silent) if "registered" in str(one.remedy)]
+    assert not [one for one in (cut_off, silent) if "no answer came in time" not in str(one.remedy)]
 
 
 def test_a_wrong_password_is_error_101_and_is_not_shown(look: Any) -> None:

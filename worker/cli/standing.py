@@ -40,7 +40,7 @@ def drawn(shown: Shown) -> RenderableType:
 
 
 def fitting(shown: Shown, console: Console, lines: int) -> RenderableType:
-    """As much of it as has room on so many *lines*: first lesser details are left out, then some of what needs a person."""
+    """What has room on so many *lines*: lesser details are left out first, then some of what needs a person."""
     for most in range(min(MOST_ATTENTION, len(shown.house.attention)), -1, -1):
         for without in ((), LESSER):
             made = _drawn(shown, most, without)
