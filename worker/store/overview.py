@@ -155,7 +155,8 @@ def _evidence(seen: Overview) -> Evidence:
 def lanes(session: Session, *, now: datetime, quiet: QuietLanes = NEVER) -> list[LaneStanding]:
     """Each lane, the most urgent first."""
     queues, in_doubt = figures.queues(session, now=now), figures.unconfirmed(session)
-    came, went = _came_per_minute(session, now), _went_per_minute(session, now)
+    since = _since_when(session, now)
+    came, went = _came_per_minute(session, since, now), _went_per_minute(session, since, now)
     found = []
     for lane in Lane:
         queue = queues.get(lane, figures.Queue(0, 0, None))
@@ -165,31 +166,28 @@ def lanes(session: Session, *, now: datetime, quiet: QuietLanes = NEVER) -> list
     return found
 
 
-def _came_per_minute(session: Session, now: datetime) -> dict[str, float]:
+def _since_when(session: Session, now: datetime) -> datetime:
+    """Five minutes back, or as far as the newest `MOST_ROWS` reach. Reads ix_messages_created_at from its end."""
+    newest = select(Message.created_at).where(Message.created_at > now - RATE_OVER).order_by(Message.created_at.desc())
+    return session.scalars(newest.offset(MOST_ROWS - 1).limit(1)).first() or now - RATE_OVER
+
+
+def _came_per_minute(session: Session, since: datetime, now: datetime) -> dict[str, float]:
     """Reads ix_messages_created_at from its end."""
-    newest = select(Message.lane, Message.created_at.label("at")).order_by(Message.created_at.desc()).limit(MOST_ROWS)
-    some = newest.where(Message.created_at > now - RATE_OVER).subquery()
-    counted = select(some.c.lane, func.count(), func.min(some.c.at)).group_by(some.c.lane)
-    return _per_minute(session.execute(counted).all(), now)
+    came = select(Message.lane, func.count()).where(Message.created_at >= since).group_by(Message.lane)
+    return _per_minute(session.execute(came).all(), since, now)
 
 
-def _went_per_minute(session: Session, now: datetime) -> dict[str, float]:
+def _went_per_minute(session: Session, since: datetime, now: datetime) -> dict[str, float]:
     """Reads ix_batches_finished_at from its end."""
-    taken = (Batch.accepted + Batch.refused).label("messages")
-    newest = select(Batch.lane, taken, Batch.finished_at.label("at")).order_by(Batch.finished_at.desc())
-    some = newest.where(Batch.finished_at > now - RATE_OVER).limit(MOST_ROWS).subquery()
-    went = select(some.c.lane, func.coalesce(func.sum(some.c.messages), 0), func.min(some.c.at), func.count())
-    rows = session.execute(went.group_by(some.c.lane)).all()
-    return _per_minute([(lane, messages, at) for lane, messages, at, _ in rows], now, sum(row[3] for row in rows))
+    taken = func.coalesce(func.sum(Batch.accepted + Batch.refused), 0)
+    went = select(Batch.lane, taken).where(Batch.finished_at >= since).group_by(Batch.lane)
+    return _per_minute(session.execute(went).all(), since, now)
 
 
-def _per_minute(rows: Iterable[Any], now: datetime, looked_at: int | None = None) -> dict[str, float]:
-    """Over five minutes; where there was more than was looked at, over as long as that reaches back."""
-    found = list(rows)
-    all_of_it = (looked_at if looked_at is not None else sum(row[1] for row in found)) < MOST_ROWS
-    since = now - RATE_OVER if all_of_it else min(row[2] for row in found)
+def _per_minute(rows: Iterable[Any], since: datetime, now: datetime) -> dict[str, float]:
     per_minute = 60 / max(1.0, (now - since).total_seconds())
-    return {lane: float(messages) * per_minute for lane, messages, _ in found}
+    return {lane: float(messages) * per_minute for lane, messages in rows}
 
 
 def gateway(session: Session, *, now: datetime) -> GatewayStanding:
