@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event, insert, text
 from sqlalchemy.orm import Session
 from taking import TELL
 
-from models import Callback, Worker
+from models import Callback, RefusedIntake, Worker
 from models.lifecycle import BatchState, Lane, MessageState, Room
 from worker.quiet import NEVER, QuietHours, QuietLanes
 from worker.store import accounts, attention, circuits, overview
@@ -352,3 +352,19 @@ def plan_of(engine: Engine, statement: str, parameters: Any) -> str:
             connection.execute(text("SET enable_seqscan = off"))
         rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
     return "".join(f"{row[-1]}\n" for row in rows)
+
+
+def test_an_order_that_was_refused_long_ago_needs_nobody_any_more(sessions: Sessions) -> None:
+    for name, hours in (("today", 23), ("before", 25)):
+        row = {
+            "digest": name,
+            "queue": "sms.otp",
+            "reason": name,
+            "explanation": "…",
+            "body": "",
+            "body_encoding": "utf-8",
+        }
+        with sessions.begin() as session:
+            session.execute(insert(RefusedIntake), [row | {"created_at": ago(seconds=hours * 3600)}])
+
+    assert [one.reason for one in seen(sessions).attention if one.kind == "order refused"] == ["today"]

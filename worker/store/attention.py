@@ -41,10 +41,13 @@ class Attention(NamedTuple):
     at_least: bool = False  #: whether there may be more than *rows*
 
 
-def attention(session: Session, *, limit: int) -> list[Attention]:
-    """Up to *limit* of them: first what stops everything, then by kind, what there is most of first."""
+def attention(session: Session, *, limit: int, refused_since: datetime | None = None) -> list[Attention]:
+    """Up to *limit* of them: first what stops everything, then by kind, what there is most of first.
+
+    Orders that were refused before *refused_since* are left out: nobody can settle them, and they stay for years.
+    """
     first = [*_accounts(session), *_circuits(session)]
-    rest = [*_unconfirmed(session), *_callbacks(session), *_refused(session)]
+    rest = [*_unconfirmed(session), *_callbacks(session), *_refused(session, refused_since)]
     return (first + rest)[:limit]
 
 
@@ -81,11 +84,12 @@ def _callbacks(session: Session) -> list[Attention]:
     return _grouped(session, "callback failed", newest, MEND_RECEIVER)
 
 
-def _refused(session: Session) -> list[Attention]:
+def _refused(session: Session, since: datetime | None) -> list[Attention]:
     """Reads the newest in ix_refused_intakes_created_at."""
     columns = (RefusedIntake.uid, RefusedIntake.queue.label("lane"), RefusedIntake.reason)
     newest = select(*columns, RefusedIntake.created_at.label("since")).order_by(RefusedIntake.created_at.desc())
-    return _grouped(session, "order refused", newest, EXPLAINED)
+    recent = newest if since is None else newest.where(RefusedIntake.created_at > since)
+    return _grouped(session, "order refused", recent, EXPLAINED)
 
 
 def _grouped(session: Session, kind: str, rows: Select[Any, Any, Any, Any], remedy: str) -> list[Attention]:

@@ -18,6 +18,7 @@ from worker.store.verdict import SAID, Evidence, Waiting, judge
 from worker.store.workers import Alive
 
 RATE_OVER = timedelta(minutes=5)
+REFUSED_LATELY = timedelta(days=1)  #: older ones are looked up where they are kept
 GATEWAY_OVER = timedelta(minutes=15)
 DELIVERY_OVER = timedelta(days=1)
 MOST_ROWS = 20_000  #: of a busy time only the newest so many are looked at
@@ -122,7 +123,7 @@ def overview(session: Session, login: str, *, now: datetime, quiet: QuietLanes =
         gateway=gateway(session, now=now),
         delivery=delivery(session, now=now),
         minutes=minutes(session, now=now, hours=hours),
-        attention=attention(session, limit=MOST_ATTENTION),
+        attention=attention(session, limit=MOST_ATTENTION, refused_since=now - REFUSED_LATELY),
         account=account_of(session, login),
         circuits=circuits_of(session, login),
         workers=workers.alive(session, now=now),

@@ -57,7 +57,8 @@ KINDS: Mapping[str, Said] = {
     ),
     "callback failed": Said(lazy("A producer could not be told"), lazy("Mend the receiver; then have it told again.")),
     "order refused": Said(
-        lazy("Orders were refused"), lazy("The order says why, and whether the producer or a rule is to be mended.")
+        lazy("Orders were refused in the last 24 hours"),
+        lazy("The order says why, and whether the producer or a rule is to be mended."),
     ),
 }
 RESTORED = Said(
