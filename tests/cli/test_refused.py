@@ -23,7 +23,13 @@ Sms = Callable[..., Any]
 
 def put(sessions: Sessions, *uids: str, **changes: Any) -> None:
     """Refused orders as intake keeps them."""
-    row = {"queue": "sms.otp", "task": "sms.send", "producer": "shop", "key": "k", "reason": "phone_invalid"}
+    row: dict[str, Any] = {
+        "queue": "sms.otp",
+        "task": "sms.send",
+        "producer": "shop",
+        "key": "k",
+        "reason": "phone_invalid",
+    }
     row |= {"explanation": "phone: not a possible number.", "body": f'[["{PHONE}", "{TEXT}"], {{}}]'}
     row |= {"body_encoding": "utf-8", "created_at": NOON}
     with sessions.begin() as session:
