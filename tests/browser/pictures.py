@@ -27,7 +27,7 @@ SHOWN = {
     "login": "/login",
 }
 TALL = {"start": 1080, "message": 1000}  # pixels, where they are wide
-LARGEST_BYTES = 200_000
+LARGEST_BYTES = 250_000
 
 
 def main() -> None:

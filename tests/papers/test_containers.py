@@ -182,6 +182,15 @@ def test_a_producer_may_order_and_read_nothing(
     assert re.sub(r">\w+", ">", shown) == re.sub(r">\w+", ">", acl[-1])
 
 
+@pytest.mark.parametrize("queue", ["sms.opt", "sms.upkeep", "sms.submission", "celery"])
+def test_a_producer_writes_to_no_queue_but_the_lanes(server: Server, queue: str) -> None:
+    with (
+        redis.Redis.from_url(server.url("producers_broker_url")) as producer,
+        pytest.raises(NoPermissionError),
+    ):
+        producer.lpush(queue, "no message of Celery's")
+
+
 def test_nobody_without_a_password_may_do_more_than_ping(server: Server) -> None:
     with redis.Redis(port=server.port) as nobody:
         assert nobody.ping()
