@@ -9,6 +9,7 @@ import pytest
 from builders import NOON, Clock, Sessions, a_submission, an_upkeep, many_stored, states_of, the_sms
 from moments import BEFORE, Meanwhile, Outage
 from sqlalchemy import Engine
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from worker.errors import BatchRefused
@@ -69,7 +70,7 @@ def test_a_worker_that_stays_waits_for_the_database_however_long(sessions: Sessi
     clock, stopping = Clock(), Event()
     waits = Waits(clock, outage, ends_after=600)
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_room(sessions, gateway_that_outlives(outage, None), waits, clock, stopping).post_next()
 
     assert (states_of(sessions), given_up(logs)) == (["submitted", "submitted"], [])
@@ -81,7 +82,7 @@ def test_a_worker_that_is_to_stop_still_waits_a_while(sessions: Sessions, outage
     clock, stopping = Clock(), Event()
     waits = Waits(clock, outage, ends_after=25)
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_room(sessions, gateway_that_outlives(outage, stopping), waits, clock, stopping).post_next()
 
     assert (states_of(sessions), given_up(logs)) == (["submitted", "submitted"], [])
@@ -96,7 +97,7 @@ def test_a_worker_that_is_to_stop_gives_up_in_the_end_and_says_what_was_taken(
     waits = Waits(clock, outage, ends_after=NEVER)
     gateway = gateway_that_outlives(outage, stopping)
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_room(sessions, gateway, waits, clock, stopping).post_next()
     outage.end()
 
@@ -126,7 +127,7 @@ def test_of_a_refusal_that_is_given_up_nothing_was_taken(sessions: Sessions, out
     waits = Waits(clock, outage, ends_after=NEVER)
     refuses = gateway_that_outlives(outage, stopping, BatchRefused("array is not a JSON", error_no=200))
 
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         a_room(sessions, refuses, waits, clock, stopping).post_next()
     outage.end()
 
