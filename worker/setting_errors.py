@@ -68,7 +68,9 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
         if upper.startswith(PREFIX) and upper.removeprefix(PREFIX) not in bare:
             near = difflib.get_close_matches(upper.removeprefix(PREFIX), bare, n=1, cutoff=NEAR)
             hint = NONE_OF_THEM.get(upper) or (f" Did you mean {PREFIX}{near[0]}?" if near else "")
-            raise SettingsError(f"{name}: there is no such setting.{hint} All of them are in .env.example.")
+            # Where an = is missing, the value stands in the name, and it may be a password.
+            shown = name if name.isidentifier() else f"{PREFIX}…"
+            raise SettingsError(f"{shown}: there is no such setting.{hint} All of them are in .env.example.")
 
 
 def read_env_file() -> dict[str, str | None]:
@@ -81,7 +83,8 @@ def read_env_file() -> dict[str, str | None]:
         raise SettingsError(f"{ENV_FILE} is a folder. It is to be a file of lines NAME=value, or not there.") from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"{ENV_FILE} cannot be read ({type(error).__name__}). It is text in UTF-8.") from None
-    broken = next((one.original.line for one in parse_stream(StringIO(text)) if one.error), None)
+    lines = parse_stream(StringIO(text))
+    broken = next((one.original.line for one in lines if one.error or (one.key and one.value is None)), None)
     if broken is not None:
         raise SettingsError(f"{ENV_FILE}: line {broken} cannot be read. Write NAME=value, and close each quote.")
     return dotenv_values(stream=StringIO(text))

@@ -244,6 +244,15 @@ def test_a_broken_line_of_the_env_file_is_named_and_nothing_warns_before_it(capl
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(
+    "line", ["SMS_DATABASE_URLpostgresql://u:hunter2@h/db", "SMS_DATABASE_URLpostgresql://u:hunter2@h/db?a=b"]
+)
+def test_a_value_behind_a_missing_sign_is_not_said(line: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n")
+
+    assert "hunter2" not in complaint()
+
+
 def test_a_folder_in_the_place_of_the_env_file_is_named() -> None:
     Path(".env").mkdir()
 

@@ -277,18 +277,6 @@ def test_who_does_not_finish_asking_is_hung_up_on(
         assert heard(dawdler) == 0
 
 
-def test_who_does_not_listen_is_hung_up_on(open_page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HEARD_WITHIN_SECONDS", 0)
-    size, asks = len(httpx.get(f"{open_page}{LARGE}").content), 20
-    with socket.socket() as dawdler:
-        dawdler.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)  # so that more waits than the system keeps
-        dawdler.settimeout(20)
-        dawdler.connect(("127.0.0.1", urlsplit(open_page).port or 0))
-        dawdler.sendall(f"GET {LARGE} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() * asks)
-
-        assert heard(dawdler) < size * asks
-
-
 def test_who_asks_twice_by_one_connection_is_answered_twice(open_page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "ASKED_WITHIN_SECONDS", 0.2)
     with httpx.Client(base_url=open_page, limits=httpx.Limits(max_connections=1)) as one:
