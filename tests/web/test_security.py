@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Callable, Iterator
+from threading import Event
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,7 +20,8 @@ from worker.web import patience
 from worker.web.app import make_app
 
 FOREIGN = re.compile(r"""(?:src|href|action)=["'](?:https?:)?//""")
-LARGE = "/static/css/vendor/tabler.min.css"
+LARGE = "/static/css/vendor/tabler.min.css"  # half a megabyte
+MORE_THAN_A_SYSTEM_KEEPS = 60  # of these
 FORM = b"content-type: application/x-www-form-urlencoded\r\n"
 OPEN = {"/login", "/healthz", "/metrics", "/static"}
 
@@ -275,6 +277,22 @@ def test_who_does_not_finish_asking_is_hung_up_on(
         dawdler.sendall(begun)
 
         assert heard(dawdler) == 0
+
+
+def test_who_does_not_listen_is_hung_up_on(open_page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, losing = Event(), patience.Impatient.connection_lost
+
+    def lose(protocol: patience.Impatient, why: Exception | None) -> None:
+        losing(protocol, why)
+        lost.set()
+
+    # The other end would see it only behind megabytes that the system still holds for it.
+    monkeypatch.setattr(patience.Impatient, "connection_lost", lose)
+    monkeypatch.setattr(patience, "HEARD_WITHIN_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", urlsplit(open_page).port or 0), timeout=20) as dawdler:
+        dawdler.sendall(f"GET {LARGE} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() * MORE_THAN_A_SYSTEM_KEEPS)
+
+        assert lost.wait(20)
 
 
 def test_who_asks_twice_by_one_connection_is_answered_twice(open_page: str, monkeypatch: pytest.MonkeyPatch) -> None:
