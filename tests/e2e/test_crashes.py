@@ -75,7 +75,7 @@ def test_a_post_in_flight_at_a_warm_shutdown_is_finished_and_stored(house: Syste
 
     for phone in phones(20):
         house.send(phone)
-    wait_for(lambda: house.states().get("posting"))
+    wait_for(house.posted)
     worker.stop()
 
     states = house.states()
