@@ -15,6 +15,7 @@ from worker.errors import SettingsError
 PREFIX = "SMS_"
 ENV_FILE = ".env"
 NONE_OF_THEM = {"SMS_QUIET_HOURS_OTP": " OTP is posted at any hour."}  # what one may look for, and why it is not there
+SECRETS = ("PASSWORD", "SECRET")  # how the names of settings end whose value may begin with anything
 NEAR = 0.5  # of what stands behind the prefix, which all of them have
 
 _NUMBER, _WHOLE, _WRITTEN = "must be a number such as 95", "must be a whole number", "must not be empty"
@@ -68,9 +69,19 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
         if upper.startswith(PREFIX) and upper.removeprefix(PREFIX) not in bare:
             near = difflib.get_close_matches(upper.removeprefix(PREFIX), bare, n=1, cutoff=NEAR)
             hint = NONE_OF_THEM.get(upper) or (f" Did you mean {PREFIX}{near[0]}?" if near else "")
-            # Where an = is missing, the value stands in the name, and it may be a password.
-            shown = name if name.isidentifier() else f"{PREFIX}…"
-            raise SettingsError(f"{shown}: there is no such setting.{hint} All of them are in .env.example.")
+            raise SettingsError(
+                f"{_shown(name, bare)}: there is no such setting.{hint} All of them are in .env.example."
+            )
+
+
+def _shown(name: str, known: Iterable[str]) -> str:
+    """As much of an unknown *name* as holds no value: where an = is missing, the value stands in it."""
+    written = name.upper().removeprefix(PREFIX)
+    begins = max((one for one in known if written.startswith(one)), key=len, default="")
+    rest = written.removeprefix(begins)
+    if begins and (not rest.startswith("_") or begins.endswith(SECRETS)):
+        return f"{PREFIX}{begins}…"
+    return name if name.isidentifier() else f"{PREFIX}…"
 
 
 def read_env_file() -> dict[str, str | None]:

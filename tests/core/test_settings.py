@@ -245,12 +245,25 @@ def test_a_broken_line_of_the_env_file_is_named_and_nothing_warns_before_it(capl
 
 
 @pytest.mark.parametrize(
-    "line", ["SMS_DATABASE_URLpostgresql://u:hunter2@h/db", "SMS_DATABASE_URLpostgresql://u:hunter2@h/db?a=b"]
+    "line",
+    [
+        pytest.param("SMS_DATABASE_URLpostgresql://u:hunter2@h/db", id="an address"),
+        pytest.param("SMS_DATABASE_URLpostgresql://u:hunter2@h/db?a=b", id="an address with a sign of its own"),
+        pytest.param("SMS_DATABSE_URLpostgresql://u:hunter2@h/db?a=b", id="an address behind a misspelt name"),
+        pytest.param("SMS_GATEWAY_PASSWORDhunter2==", id="a password that ends in signs"),
+        pytest.param("SMS_WEB_PASSWORD_hunter2=", id="a password that begins like a name"),
+    ],
 )
 def test_a_value_behind_a_missing_sign_is_not_said(line: str, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"{line}\n")
 
-    assert "hunter2" not in complaint()
+    assert "hunter2" not in complaint().lower()
+
+
+def test_a_line_without_a_sign_is_named_though_its_setting_has_a_default(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SMS_LOG_FORMAT=json\nSMS_GATEWAY_CONNECTIONS\n")
+
+    assert complaint().startswith(".env: line 2 cannot be read.")
 
 
 def test_a_folder_in_the_place_of_the_env_file_is_named() -> None:
