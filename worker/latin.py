@@ -39,14 +39,15 @@ _VOWELS = "аеёиоуўэюя"
 _CONSONANTS = "бвгджзйклмнпрстфхцчшқғҳ"
 _SPELT = {"ye": "ye", "ts": "ts", "mute": "", "yo": "yo", "a": "a", "u": "u", "apart": "ʼh"}  # by the rule's name
 _rules = re.compile(
-    rf"""(?P<ye>(?<![^\W\d_])е|(?<=[{_VOWELS}ъьaeiou])е)  # етти, Мирзиёев, объект
+    rf"""(?=[ецъьяюҳёчш])(?:                              # to look once, where most letters are others
+     (?P<ye>(?<![^\W\d_])е|(?<=[{_VOWELS}ъьaeiou])е)     # етти, Мирзиёев, объект
     |(?P<ts>(?<=[{_VOWELS}])ц(?=[{_VOWELS}ц]))            # полиция; but цирк, акция, абзац
     |(?P<mute>(?<=ў)ъ|(?<=[{_CONSONANTS}])ъ(?=[еёюя]))    # мўъжиза, объект; but маъюс, санъат
     |(?P<yo>ьо)                                           # почтальон
     |(?P<a>(?<=сент)я(?=бр)|(?<=окт)я(?=бр))
     |(?P<u>(?<=ал)ю(?=мин)|(?<=\bб)ю(?=джет))
     |(?P<apart>(?<=с)ҳ)                                   # Исҳоқ, where sh would be another letter
-    |(?P<capital>[ЁЧШЮЯ])""",
+    |(?P<capital>[ЁЧШЮЯ]))""",
     re.IGNORECASE | re.VERBOSE,
 )
 _kept = re.compile(
@@ -56,8 +57,14 @@ _kept = re.compile(
     re.VERBOSE,
 )
 _cyrillic = re.compile("[\u0400-\u052f]").search
-_foreign = re.compile(f"(?![{''.join(LETTERS)}])[\u0400-\u052f]", re.IGNORECASE).search
-_russian = re.compile(rf"(?<!\S)[{RUSSIAN_LETTERS}](?!\S)|\b(?:{'|'.join(RUSSIAN)})\b", re.IGNORECASE).search
+_uzbek = re.compile(f"[{''.join(LETTERS)}]", re.IGNORECASE).match
+_every = map(chr, [*range(0x400, 0x530), *range(0x1C80, 0x1C88)])  # Cyrillic, and its letters of old books
+_foreign = re.compile(f"[{''.join(letter for letter in _every if not _uzbek(letter))}]").search
+_russian = re.compile(
+    rf"""(?=[{RUSSIAN_LETTERS}{"".join(word[0] for word in RUSSIAN)}])
+    (?:(?<!\S)[{RUSSIAN_LETTERS}](?!\S)|\b(?:{"|".join(RUSSIAN)})\b)""",
+    re.IGNORECASE | re.VERBOSE,
+).search
 _letters = str.maketrans(LETTERS | {letter.upper(): latin.upper() for letter, latin in LETTERS.items()})
 
 

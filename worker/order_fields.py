@@ -67,7 +67,7 @@ class Terms:
 
 
 def _terms(info: ValidationInfo) -> Terms:
-    terms: Terms = info.context["terms"]  # type: ignore[index]
+    terms: Terms = info.context  # type: ignore[assignment]  # see `checked`
     return terms
 
 
@@ -180,7 +180,9 @@ class Sms(BaseModel):
     spread_seconds: Seconds = Field(
         None, description="Post at a moment of its own in so long a window from send_at on.", examples=[7200]
     )
-    callback: CeleryCallback | UrlCallback | None = Field(None, description="Whom to tell what becomes of it.")
+    callback: Annotated[CeleryCallback | UrlCallback, Field(union_mode="left_to_right")] | None = Field(
+        None, description="Whom to tell what becomes of it."
+    )
     tags: Any = Field(
         None, description="An object of your own, stored beside the message.", examples=[{"campaign": "spring"}]
     )
@@ -233,18 +235,19 @@ class BlockFields(BaseModel):
     reason: Words | None = Field(None, description="Why, for those who ask.", examples=["asked for it"])
 
 
-def checked(model: type[T], fields: dict[str, Any], terms: Terms, **defaults: Any) -> T:
+def checked(model: type[T], fields: dict[str, Any], terms: Terms, *, defaults: dict[str, Any] | None = None) -> T:
     """The fields of a task, put in order. Raises `OrderRefused` for the first that is wrong.
 
     What is None counts as not given; *defaults* are for what is not.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
     try:
-        return model.model_validate(defaults | given, context={"terms": terms})
+        found: T = model.__pydantic_validator__.validate_python((defaults or {}) | given(fields), context=terms)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
     except RecursionError:
         raise OrderRefused("order_invalid", "The order is nested too deeply.") from None
+    else:
+        return found
     name = str(first["loc"][0]) if first["loc"] else "order"
     if name == "callback" and first["type"] in {"model_type", "missing", "extra_forbidden"}:
         raise OrderRefused("callback_invalid", CALLBACK_FORMS)
@@ -252,8 +255,15 @@ def checked(model: type[T], fields: dict[str, Any], terms: Terms, **defaults: An
     raise OrderRefused(reason, f"{name}: {first['msg'].rstrip('.')}.")
 
 
+def given(fields: dict[str, Any]) -> dict[str, Any]:
+    """*fields* without what is None, which counts as not given."""
+    return {name: value for name, value in fields.items() if value is not None} if None in fields.values() else fields
+
+
 def tags_of(sms: Sms) -> dict[str, Any]:
     """The producer's own words: its tags, and every keyword we do not know."""
+    if not sms.model_extra and sms.tags is None:
+        return {}
     named = sms.tags if isinstance(sms.tags, dict) else {} if sms.tags is None else {"tags": sms.tags}
     tags: dict[str, Any] = storable({**(sms.model_extra or {}), **named})  # odd ones never cost a message
     return tags
@@ -261,11 +271,13 @@ def tags_of(sms: Sms) -> dict[str, Any]:
 
 def callback_of(sms: Sms, terms: Terms) -> dict[str, Any] | None:
     """Whom to tell. Raises `OrderRefused` for an address where nothing could be signed."""
+    if sms.callback is None:
+        return None
     if isinstance(sms.callback, UrlCallback) and not terms.signs_callbacks:
         raise OrderRefused("callback_invalid", "callback: an address needs SMS_CALLBACK_SECRET set at the worker.")
     if isinstance(sms.callback, UrlCallback) and sms.callback.url.scheme != "https" and not terms.plain_callbacks:
         raise OrderRefused("callback_invalid", "callback: only an https address is told what becomes of an SMS.")
-    return sms.callback.model_dump(mode="json", exclude_none=True) if sms.callback else None
+    return sms.callback.model_dump(mode="json", exclude_none=True)
 
 
 def readable_callback(callback: Any) -> dict[str, Any] | None:

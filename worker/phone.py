@@ -28,6 +28,7 @@ class _Known(NamedTuple):
     code: str
     of_first: Callable[[str], Any]  #: matches a number of the first country without its code
     with_code: Callable[[str], Any]
+    as_is: Callable[[str], Any]  #: matches one to which nothing need be done
 
 
 def normalised(phone: object, countries: Sequence[str] = ("UZ",)) -> str:
@@ -44,8 +45,11 @@ def normalised(phone: object, countries: Sequence[str] = ("UZ",)) -> str:
     >>> normalised("8 (701) 123-45-67", ["KZ", "UZ"]), normalised("00998909711322", ["KZ", "UZ"])
     ('77011234567', '998909711322')
     """
-    digits, countries = _digits(phone, countries), tuple(countries)
+    countries = tuple(countries)
     known = _known(countries)
+    if isinstance(phone, str) and known.as_is(phone):
+        return phone
+    digits = _digits(phone, countries)
     if known.of_first(digits):
         return known.code + digits
     if known.with_code(digits):
@@ -74,12 +78,11 @@ def _known(countries: tuple[str, ...]) -> _Known:
     first, alone = countries[0], [one for one in countries if _mobile_of(one)]
     # Where the first shares its code, one of its own numbers may look like another country's with the code.
     plus = r"\+?" if first in alone else r"\+"
-    with_code = "|".join(f"{_code_of(one)}(?:{_mobile_of(one)})" for one in alone)
-    return _Known(
-        _code_of(first),
-        re.compile(_mobile_of(first) or "(?!)").fullmatch,
-        re.compile(f"{plus}(?:{with_code or '(?!)'})").fullmatch,
-    )
+    with_code = "|".join(f"{_code_of(one)}(?:{_mobile_of(one)})" for one in alone) or "(?!)"
+    of_first = _mobile_of(first) or "(?!)"
+    as_is = rf"(?!(?:{of_first})\Z)(?:{with_code})" if plus.endswith("?") else "(?!)"
+    patterns = (of_first, f"{plus}(?:{with_code})", as_is)
+    return _Known(_code_of(first), *(re.compile(pattern, re.ASCII).fullmatch for pattern in patterns))
 
 
 def _mobile_of(country: str) -> str | None:

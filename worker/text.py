@@ -16,6 +16,7 @@ UCS2_SINGLE, UCS2_PART = 70, 67  # UTF-16 units
 
 _all_gsm = re.compile(f"[{re.escape(GSM + GSM_EXTENSION)}]*").fullmatch
 _not_gsm = re.compile(f"[^{re.escape(GSM + GSM_EXTENSION)}]")
+_one_plain_part = re.compile(f"[{re.escape(GSM)}]{{0,{GSM_SINGLE}}}").fullmatch
 _extensions = re.compile(f"[{re.escape(GSM_EXTENSION)}]")
 _astral = re.compile("[\U00010000-\U0010ffff]")
 
@@ -25,6 +26,9 @@ class Size(NamedTuple):
 
     parts: int
     encoding: str
+
+
+ONE_GSM = Size(1, "gsm")
 
 
 class Measure(NamedTuple):
@@ -48,7 +52,10 @@ def size_of(text: str) -> Size:
     >>> size_of("a" * 160), size_of("a" * 159 + "€"), size_of("ў" * 71)
     (Size(parts=1, encoding='gsm'), Size(parts=2, encoding='gsm'), Size(parts=2, encoding='ucs2'))
     """
-    return Size(*measure(text)[:2])
+    if _one_plain_part(text):
+        return ONE_GSM  # most are so, and one look tells it
+    measured = measure(text)
+    return Size(measured.parts, measured.encoding)
 
 
 def measure(text: str) -> Measure:
@@ -81,7 +88,7 @@ def dear(text: str) -> Counter[str]:
 
 
 def _measure(text: str, encoding: str, doubles: re.Pattern[str], single: int, part: int) -> Measure:
-    double_at = [match.start() for match in doubles.finditer(text)]
+    double_at = [match.start() for match in doubles.finditer(text)] if doubles.search(text) else []
     units = len(text) + len(double_at)
     if units <= single:
         return Measure(1, encoding, units, 0, single)

@@ -2,16 +2,18 @@
 
 import base64
 import json
+import uuid
 from typing import Any
 
 import pytest
-from anything import JSON, ODD, WORDS, emptied, fewer, written
+from anything import JSON, ODD, WORDS, emptied, fewer, more, written
 from builders import Sessions, a_send, all_of, an_envelope, an_intake, some_terms
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from models import Block, Message, RefusedIntake
 from models.lifecycle import Lane
+from worker import envelope as envelopes
 from worker import orders
 from worker.envelope import CANVAS, Envelope, refuse_unsupported, task_id_of, unpack
 from worker.errors import OrderRefused
@@ -98,6 +100,31 @@ def test_an_envelope_that_cannot_be_read_is_refused_and_nothing_worse(raw: bytes
 
     assert envelope.raw == raw
     assert envelope.task_id
+
+
+@more(by=10)
+@given(raw=RAWS)
+@example(raw=a_send().replace(b'"id": "', b'"id": 18446744073709551616, "was": "', 1))
+@example(raw=a_send().replace(b'"id": "', b'"id": [1e400, -9223372036854775809], "was": "', 1))
+@example(raw=an_envelope("sms.send", 998_901_234_567_000_000_000_000, "Hello", tags={"a": -(10**30)}))
+@example(raw=an_envelope("sms.send", 1, "Hello", headers={"sms_contract": -(2**63) - 1, "expires": [2**64]}))
+def test_an_order_is_unpacked_as_the_standard_library_reads_it(raw: bytes) -> None:
+    found = unpacked(raw)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envelopes, "parsed", lambda written, **_: json.loads(written))
+        expected = unpacked(raw)
+    assert found == expected
+
+
+@given(producer=some.text(), key=some.text(), task_id=some.uuids(), position=some.integers(0, 999))
+def test_uids_are_those_that_rfc_4122_makes_of_names(
+    producer: str, key: str, task_id: uuid.UUID, position: int
+) -> None:
+    of_key, of_part = orders.uid_of_key(producer, key), orders.uid_of_part(str(task_id), position)
+
+    assert of_key == str(uuid.uuid5(orders.NAMESPACE, f"{producer}\0{key}"))
+    assert of_part == str(uuid.uuid5(task_id, str(position)))
 
 
 @given(raw=RAWS)
@@ -197,6 +224,18 @@ def test_an_odd_word_in_every_place_of_an_order_costs_no_other(sessions: Session
 
     assert "the good one" in {one.uid for one in all_of(sessions, Message)}
     assert "not_readable" not in {one.reason for one in all_of(sessions, RefusedIntake)}
+
+
+def unpacked(raw: bytes) -> str:
+    """All that an envelope holds, kinds of numbers included but in its headers, or why it holds nothing."""
+    try:
+        found = unpack(raw)
+    except OrderRefused as refused:
+        return f"{refused.reason}: {refused.explanation}"
+    held = {name: getattr(found, name) for name in found.__slots__}
+    for name in ("eta", "expires", "contract", "traceparent"):
+        held[name] = json.loads(json.dumps(held[name]), parse_int=float)
+    return repr(held)
 
 
 def rows(sessions: Sessions) -> int:

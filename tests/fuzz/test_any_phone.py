@@ -46,6 +46,11 @@ def test_only_a_fixed_line_is_refused_among_numbers_of_the_right_length(national
     assert outcome_of("998" + national) == ("phone_fixed_line" if fixed else "998" + national)
 
 
+@given(phone=NATIONAL.map("998{}".format) | DIGITS.filter(bool), countries=COUNTRIES)
+def test_a_number_that_is_written_as_it_is_posted_is_read_as_any_other(phone: str, countries: list[str]) -> None:
+    assert outcome_of(phone, countries) == outcome_of(f"{phone} ", countries)
+
+
 @given(phone=ANYTHING, countries=COUNTRIES)
 def test_with_any_countries_the_digits_of_one_come_out_or_it_is_refused(phone: object, countries: list[str]) -> None:
     found = outcome_of(phone, countries)

@@ -31,6 +31,13 @@ def fewer(by: int) -> settings:
     return settings(max_examples=max(1, usual.max_examples // by))
 
 
+def more(by: int) -> settings:
+    """So many times more, for tests that cost nothing."""
+    usual = settings.default
+    assert usual
+    return settings(max_examples=usual.max_examples * by)
+
+
 def emptied(sessions: Sessions) -> Sessions:
     """The same database without a row: Hypothesis runs many examples in one test."""
     with sessions.begin() as session:

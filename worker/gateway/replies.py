@@ -4,9 +4,7 @@ JSON comes labelled as HTML, errors come inside HTTP 200, and numbers come as st
 shows all of these. Whatever is not provably something else is `SubmissionUnconfirmed` here, or `ReportsUnavailable`.
 """
 
-import json
 import re
-from collections import defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -26,7 +24,7 @@ from worker.errors import (
     SubmissionUnconfirmed,
 )
 from worker.gateway import Acceptance, AcceptedSms, OutgoingSms, RefusedSms, Report
-from worker.storable import storable
+from worker.storable import parsed, storable
 
 log = structlog.get_logger()
 
@@ -66,6 +64,7 @@ NEVER_TAKEN = frozenset({301, 307, 308, 401, 404, 405, 407, 411, 413, 414, 415, 
 LONGEST_ID = 64  #: characters; the gateway's own have eight digits
 LONGEST_WORD = 64
 LONGEST_REASON = 200
+_is_date = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}").fullmatch
 NO_ERROR = frozenset({"", "0", "none", "null", "false"})  #: what may stand under "error" where there is none
 
 
@@ -117,13 +116,14 @@ def match_rows(messages: Sequence[OutgoingSms], rows: Sequence[Any]) -> dict[int
     """
     free = {at: row for at, row in enumerate(rows) if isinstance(row, dict)}
     digits = {at: digits_of(row.get("recipient")) for at, row in free.items()}
-    by_text = {at: (digits[at], row.get("text")) for at, row in free.items() if isinstance(row.get("text"), str)}
-    by_phone = {at: recipient for at, recipient in digits.items() if recipient}
-    by_place = {at: at for at in digits if not digits[at] and len(rows) == len(messages)}
+    by_text = {at: (digits[at], text) for at, row in free.items() if isinstance(text := row.get("text"), str)}
     pairs: dict[int, int] = {}
     _pair(pairs, {place: (message.phone, message.text) for place, message in enumerate(messages)}, by_text)
-    _pair(pairs, {place: message.phone for place, message in enumerate(messages)}, by_phone)
-    _pair(pairs, {place: place for place in range(len(messages))}, by_place)
+    if len(pairs) < len(messages):
+        by_phone = {at: recipient for at, recipient in digits.items() if recipient}
+        by_place = {at: at for at in digits if not digits[at] and len(rows) == len(messages)}
+        _pair(pairs, {place: message.phone for place, message in enumerate(messages)}, by_phone)
+        _pair(pairs, {place: place for place in range(len(messages))}, by_place)
     return {place: free[at] for place, at in pairs.items()}
 
 
@@ -143,8 +143,11 @@ def instant_of(value: Any, zone: ZoneInfo) -> datetime | None:
     """
     if not isinstance(value, str):
         return None
+    written = value.strip()
     try:
-        return datetime.strptime(value.strip(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone).astimezone(UTC)
+        if _is_date(written):  # in a twentieth of the time
+            return datetime.fromisoformat(written).replace(tzinfo=zone).astimezone(UTC)
+        return datetime.strptime(written, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -155,18 +158,20 @@ def digits_of(recipient: Any) -> str | None:
     >>> digits_of(998909711322), digits_of("+998 90 971-13-22"), digits_of(None)
     ('998909711322', '998909711322', None)
     """
-    return re.sub("[^0-9]", "", _text(recipient) or "")[:LONGEST_ID] or None
+    text = _text(recipient) or ""
+    digits = text if text.isascii() and text.isdecimal() else re.sub("[^0-9]", "", text)
+    return digits[:LONGEST_ID] or None
 
 
 def _pair(pairs: dict[int, int], wanted: Mapping[int, Hashable], offered: Mapping[int, Hashable]) -> None:
     taken = set(pairs.values())
-    places: defaultdict[Hashable, deque[int]] = defaultdict(deque)
-    for at, key in offered.items():
+    places: dict[Hashable, list[int]] = {}
+    for at, key in reversed([*offered.items()]):
         if at not in taken:
-            places[key].append(at)
+            places.setdefault(key, []).append(at)
     for place, key in wanted.items():
-        if place not in pairs and places[key]:
-            pairs[place] = places[key].popleft()
+        if place not in pairs and (free := places.get(key)):
+            pairs[place] = free.pop()
 
 
 def _check_forbidden(http_status: int) -> None:
@@ -180,13 +185,17 @@ def _root(body: bytes, *, unusable: type[GatewayError]) -> Any:
     try:
         text = body.decode("utf-8", errors="replace").strip("\ufeff \t\r\n")
         # The document prints one key with a space at its end.
-        return storable(json.loads(text), named=str.strip, depth=DEEPEST)
+        return storable(parsed(text), named=str.strip, depth=DEEPEST)
     except (ValueError, RecursionError):
         raise unusable("the answer is not JSON", http_status=HTTP_OK) from None
 
 
 def _is_error(row: Row) -> bool:
-    return any(str(_whole(row.get(key))).strip().lower() not in NO_ERROR for key in ("error", "error_no"))
+    return _says_an_error(row.get("error")) or _says_an_error(row.get("error_no"))
+
+
+def _says_an_error(value: Any) -> bool:
+    return value is not None and str(_whole(value)).strip().lower() not in NO_ERROR
 
 
 def _request_error(root: Any) -> Row | None:
@@ -286,7 +295,7 @@ def _whole(value: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    value = _whole(value)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value).strip()
+    if isinstance(value, str):
+        return value.strip()
+    whole = _whole(value)
+    return str(whole) if isinstance(whole, int) and not isinstance(whole, bool) else None
