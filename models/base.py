@@ -1,5 +1,6 @@
 """What all tables share: names of constraints, aware instants, states as text with a CHECK."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -17,6 +18,10 @@ NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+# PostgreSQL asks a foreign key for each row by itself. There triggers stand for these, which ask once for a statement.
+BY_TRIGGERS = frozenset({"fk_messages_batch_id", "fk_reports_sms_id"})
+# For an index in which a batch's messages stand together: PostgreSQL's lists of equal keys cost each update more.
+ROW_BY_ROW: Mapping[str, Any] = {"postgresql_with": {"deduplicate_items": "off"}}
 
 
 class Instant(TypeDecorator[datetime]):
@@ -67,6 +72,6 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed(words)})", name=f"{column}_known")
 
 
-def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+def partial(name: str, *columns: str, where: str, unique: bool = False, **options: Any) -> Index:
     """An index of only the rows that *where* names, on both databases."""
-    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where), **options)

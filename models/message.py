@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, BigId, listed, one_of, partial
+from models.base import ROW_BY_ROW, Base, BigId, listed, one_of, partial
 from models.lifecycle import FINAL, TAKEN, Lane, MessageState
 
 NEVER_TAKEN = frozenset(MessageState) - TAKEN - {MessageState.FAILED}
@@ -82,13 +82,13 @@ class Message(Base):
         partial("ix_messages_ordered", "ordered_phone", "id", where="ordered_phone IS NOT NULL"),
         partial("ix_messages_expiry", "expires_at", where="state = 'queued' AND expires_at IS NOT NULL"),
         partial("ix_messages_poll", "next_poll_at", where="state = 'submitted'"),
-        partial("ix_messages_poll_young", "polls", "next_poll_at", where="state = 'submitted'"),
+        partial("ix_messages_poll_rung", "lane", "polls", "next_poll_at", where="state = 'submitted'"),
         partial("ix_messages_unconfirmed", "lane", "id", where="state = 'unconfirmed'"),
         partial("ix_messages_ended", "state", "id", where="state IN ('cancelled', 'expired', 'failed', 'unknown')"),
         partial("ix_messages_finalized_at", "finalized_at", where="finalized_at IS NOT NULL"),
         partial("ix_messages_by_key", "key", "producer", where="key IS NOT NULL"),
-        partial("ix_messages_request_id", "request_id", where="request_id IS NOT NULL"),
+        partial("ix_messages_request_id", "request_id", where="request_id IS NOT NULL", **ROW_BY_ROW),
         Index("ix_messages_phone", "phone", "id"),
         Index("ix_messages_created_at", "created_at"),
-        Index("ix_messages_batch_id", "batch_id"),
+        Index("ix_messages_batch_id", "batch_id", **ROW_BY_ROW),
     )

@@ -15,7 +15,7 @@ from taking import TASK_ID, take, the_only_sms, the_refusal
 from models import Callback, Message
 from worker.orders import uid_of_key
 
-LAST_RELEASE = Path(__file__).parents[1] / "releases/getsms_worker-0.3.0-py3-none-any.whl"
+LAST_RELEASE = Path(__file__).parents[1] / "releases/getsms_worker-0.4.0-py3-none-any.whl"
 
 OURS: list[Any] = [None, "1.1", "1.0", "1", "1.9", "1.1.3", "1.10", 1, 1.0, 1.1, 1.9]
 NOT_OURS: list[Any] = ["2.0", "2", "0.9", "10.1", 2, 2.0, 0, -1, "x", "", " 1.1", "1.", "1.x", "v1.1", "١.1", "1.1\n"]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
+from compared import unlike_the_models
 from databases import an_empty_database
 from sqlalchemy import Engine, inspect, text
 from typer.testing import CliRunner
@@ -42,9 +41,31 @@ def empty(empty_url: str) -> Iterator[Engine]:
 @pytest.mark.check
 def test_the_migrations_make_what_the_models_say(engine: Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert unlike_the_models(connection) == []
 
-        assert compare_metadata(context, Base.metadata) == []
+
+EMPTY_GUARD = """
+    CREATE OR REPLACE FUNCTION fk_reports_sms_id_gone() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RETURN NULL; END $$
+"""
+KEY = "ALTER TABLE messages ADD CONSTRAINT fk_messages_batch_id FOREIGN KEY (batch_id) REFERENCES batches"
+OTHERWISE = [
+    pytest.param("ALTER TABLE messages DISABLE TRIGGER fk_messages_batch_id_inserted", id="a trigger is off"),
+    pytest.param("DROP TRIGGER fk_reports_sms_id_deleted ON messages", id="a trigger is missing"),
+    pytest.param(EMPTY_GUARD, id="triggers guard nothing"),
+    pytest.param(KEY, id="a key beside its triggers"),
+    pytest.param("ALTER TABLE batches DROP CONSTRAINT fk_batches_account_id", id="another key is missing"),
+    pytest.param("ALTER INDEX ix_messages_batch_id RESET (deduplicate_items)", id="an index has other options"),
+]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("change", OTHERWISE)
+def test_what_postgresql_has_otherwise_is_seen(engine: Engine, change: str) -> None:
+    with engine.connect() as connection:
+        connection.execute(text(change))
+
+        assert unlike_the_models(connection) != []
 
 
 def test_the_way_back_leaves_nothing_and_can_be_gone_again(empty: Engine, empty_url: str) -> None:

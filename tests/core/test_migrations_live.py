@@ -10,38 +10,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
+from compared import unlike_the_models
 from databases import an_empty_database
 from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, event, exc, inspect, text
 
 from migrations import schema
-from models import Base
 from worker.store.engine import make_engine
 
-LAST_RELEASE = "0001"
-YOUNG = "ix_messages_poll_young"
-CLAIMING_THREADS = 3
-BETWEEN_CLAIMS_SECONDS = 0.002  # without it the table grows by thousands of rows a second, and its indexes take minutes
+LAST_RELEASE = "0004"
+RUNG = "ix_messages_poll_rung"
+WORKERS = 3
+BETWEEN_MESSAGES_SECONDS = 0.002  # without it the tables grow by thousands of rows a second, and indexes take minutes
 LOOKS = ("SELECT", "SHOW", "SET", "PRAGMA")
 INVALID_INDEXES = "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid"
 
 AN_ACCOUNT = "INSERT INTO accounts (id, login, state, probes) VALUES (1, 'shop', 'active', 0)"
 A_BATCH = """
     INSERT INTO batches (account_id, lane, state, size, worker, created_at, lease_until)
-    VALUES (1, 'otp', 'posting', 1, 'w1', '2026-11-22 12:00:00+00:00', '2026-11-22 12:01:00+00:00')
+    VALUES (1, 'otp', 'posting', 1, 'w1', '2026-11-22 12:00:00+00:00', '2026-11-22 12:01:00+00:00') RETURNING id
 """
-WHAT_THIS_RELEASE_WROTE = [
-    "UPDATE batches SET begins_by = lease_until, answer_ms = 180 WHERE id = 1",
-    "UPDATE accounts SET held_at = '2026-11-22 12:00:00+00:00', held_by = 'anna'",
-    """
-    INSERT INTO circuits (account_id, room, state, failures, opened_at, probe_at, probes)
-    VALUES (1, 'posting', 'open', 3, '2026-11-22 12:00:00+00:00', '2026-11-22 12:01:00+00:00', 0)
-    """,
-    "INSERT INTO decisions (id, at, who, what) VALUES (1, '2026-11-22 12:00:00+00:00', 'anna', 'pause')",
-    "INSERT INTO decisions (id, at, who, what) VALUES (2, '2026-11-22 12:00:00+00:00', 'anna', 'retry')",
-]
+A_MESSAGE = """
+    INSERT INTO messages (uid, producer, lane, phone, text, state, batch_id, parts, encoding, attempts, resends, tags,
+                          created_at, send_at, posted_at, polls)
+    VALUES (:uid, 'shop', 'otp', '998901234567', 'Your code is 1234', 'posting', :batch, 1, 'gsm', 1, 0, '{}',
+            '2026-11-22 12:00:00+00:00', '2026-11-22 12:00:00+00:00', '2026-11-22 12:00:00+00:00', 0) RETURNING id
+"""
+A_REPORT = "INSERT INTO reports (sms_id, received_at, answer) VALUES (:sms, '2026-11-22 12:00:09+00:00', '{}')"
+ACCEPTED = """
+    UPDATE batches SET state = 'accepted', accepted = 1, refused = 0, lease_until = NULL,
+           finished_at = '2026-11-22 12:00:01+00:00' WHERE id = :batch
+"""
+SUBMITTED = """
+    UPDATE messages SET state = 'submitted', request_id = '5001', submitted_at = '2026-11-22 12:00:01+00:00',
+           next_poll_at = '2026-11-22 12:00:31+00:00' WHERE id = :sms
+"""
+DELIVERED = """
+    UPDATE messages SET state = 'delivered', next_poll_at = NULL, delivered_at = '2026-11-22 12:00:09+00:00',
+           finalized_at = '2026-11-22 12:00:09+00:00' WHERE id = :sms
+"""
+NO_MORE = "DELETE FROM messages WHERE id = :sms"
+BATCH_GONE = "DELETE FROM batches WHERE id = :batch"
 
 
 class BrokenOffError(Exception):
@@ -60,7 +69,12 @@ def released_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 def _released(url: str) -> Iterator[str]:
     schema.upgrade(url, LAST_RELEASE)
-    run(url, AN_ACCOUNT, A_BATCH)
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(AN_ACCOUNT))
+    for number in range(3):
+        live(engine, f"old-{number}", to_the_end=False)
+    engine.dispose()
     yield url
 
 
@@ -72,35 +86,34 @@ def released(released_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def claims(released_url: str) -> Iterator[list[BaseException]]:
-    """What went wrong with the claims of busy workers, on PostgreSQL: SQLite lets only one write at a time anyway."""
+def workers(released_url: str) -> Iterator[list[BaseException]]:
+    """What went wrong with busy workers, on PostgreSQL: SQLite lets only one write at a time anyway."""
     wrong: list[BaseException] = []
     if not released_url.startswith("postgresql"):
         yield wrong
         return
-    with claiming(released_url, wrong):
+    with working(released_url, wrong):
         yield wrong
 
 
 @contextmanager
-def claiming(url: str, wrong: list[BaseException]) -> Iterator[None]:
-    """Threads that claim as workers of either release do, one batch after the other."""
+def working(url: str, wrong: list[BaseException]) -> Iterator[None]:
+    """Threads that send as workers of either release do, one message after the other."""
     over = threading.Event()
     engine = make_engine(url)
 
-    def claim() -> None:
-        while not over.is_set():
+    def work(worker: int) -> None:
+        for number in itertools.count():
+            if over.wait(BETWEEN_MESSAGES_SECONDS):
+                return
             try:
-                with engine.begin() as connection:
-                    connection.execute(text("SELECT state FROM accounts WHERE id = 1"))
-                    connection.execute(text(A_BATCH))
+                live(engine, f"{worker}-{number}")
             except exc.DBAPIError as error:
                 wrong.append(error)
-            over.wait(BETWEEN_CLAIMS_SECONDS)
 
-    with ThreadPoolExecutor(CLAIMING_THREADS) as pool:
-        for _ in range(CLAIMING_THREADS):
-            pool.submit(claim)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for worker in range(WORKERS):
+            pool.submit(work, worker)
         try:
             yield
         finally:
@@ -108,12 +121,18 @@ def claiming(url: str, wrong: list[BaseException]) -> Iterator[None]:
     engine.dispose()
 
 
-def run(url: str, *statements: str) -> None:
-    engine = make_engine(url)
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    engine.dispose()
+def live(engine: Engine, uid: str, *, to_the_end: bool = True) -> None:
+    """A message's life: claimed, accepted, delivered and, *to_the_end*, deleted; the tables in the rooms' order."""
+    with engine.begin() as claiming:
+        claiming.execute(text("SELECT id FROM messages WHERE state = 'queued' AND lane = 'otp'"))
+        batch = claiming.execute(text(A_BATCH)).scalar_one()
+        sms = claiming.execute(text(A_MESSAGE), {"uid": uid, "batch": batch}).scalar_one()
+    named = {"sms": sms, "batch": batch}
+    transactions = [[ACCEPTED, SUBMITTED], [A_REPORT, DELIVERED]]
+    for statements in [*transactions, [NO_MORE, BATCH_GONE]] if to_the_end else transactions:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement), named)
 
 
 def is_broken_off(migrate: Callable[[], None], *, after: int) -> bool:
@@ -135,11 +154,25 @@ def is_broken_off(migrate: Callable[[], None], *, after: int) -> bool:
     return False
 
 
+def is_guarded(engine: Engine) -> bool:
+    """Whether neither a message nor a report can refer to what is not there."""
+    return all(is_refused(engine, statement) for statement in (A_MESSAGE, A_REPORT, "UPDATE messages SET batch_id = 0"))
+
+
+def is_refused(engine: Engine, statement: str) -> bool:
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(statement), {"uid": "orphan", "batch": 0, "sms": 0})
+    except exc.IntegrityError:
+        return True
+    return False
+
+
 def differences(engine: Engine) -> list[Any]:
     """What the database has otherwise than the models."""
     with engine.connect() as connection:
         broken = connection.execute(text(INVALID_INDEXES)).all() if engine.dialect.name == "postgresql" else []
-        return [*broken, *compare_metadata(MigrationContext.configure(connection), Base.metadata)]
+        return [*broken, *unlike_the_models(connection)]
 
 
 def shape(engine: Engine) -> Any:
@@ -155,12 +188,13 @@ def shape(engine: Engine) -> Any:
 
 
 def test_an_upgrade_that_was_broken_off_anywhere_can_be_repeated(
-    released_url: str, released: Engine, claims: list[BaseException]
+    released_url: str, released: Engine, workers: list[BaseException]
 ) -> None:
     upgrade = partial(schema.upgrade, released_url)
 
     for statement in itertools.count(1):
         broken_off = is_broken_off(upgrade, after=statement)
+        assert is_guarded(released)
         upgrade()
 
         assert differences(released) == []
@@ -169,26 +203,25 @@ def test_an_upgrade_that_was_broken_off_anywhere_can_be_repeated(
             break
         schema.downgrade(released_url, LAST_RELEASE)
     assert schema.present(released) == schema.needed()
-    assert claims == []
+    assert workers == []
 
 
 def test_a_way_back_that_was_broken_off_anywhere_can_be_repeated(
-    released_url: str, released: Engine, claims: list[BaseException]
+    released_url: str, released: Engine, workers: list[BaseException]
 ) -> None:
-    """With rows in all that the last release does not know."""
     before = shape(released)
     back = partial(schema.downgrade, released_url, LAST_RELEASE)
 
     for statement in itertools.count(1):
         schema.upgrade(released_url)
-        run(released_url, *WHAT_THIS_RELEASE_WROTE)
         broken_off = is_broken_off(back, after=statement)
+        assert is_guarded(released)
         back()
 
         assert (schema.present(released), shape(released)) == (LAST_RELEASE, before)
         if not broken_off:
             break
-    assert claims == []
+    assert workers == []
 
 
 UPGRADE = pytest.param(LAST_RELEASE, schema.upgrade, schema.needed(), id="upgrade")
@@ -273,7 +306,7 @@ def test_an_index_whose_build_was_broken_off_is_built_anew(postgres_url: str, ot
 
     schema.upgrade(postgres_url)
 
-    assert left == [YOUNG]
+    assert left == [RUNG]
     assert differences(other.engine) == []
 
 
@@ -281,4 +314,4 @@ def build_at_once(engine: Engine) -> None:
     """As an upgrade that was broken off while it waited for others."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as builder:
         builder.execute(text("SET lock_timeout = '50ms'"))
-        builder.execute(text(f"CREATE INDEX CONCURRENTLY {YOUNG} ON messages (id)"))
+        builder.execute(text(f"CREATE INDEX CONCURRENTLY {RUNG} ON messages (id)"))
