@@ -1,11 +1,12 @@
 """What every gateway does, the one in memory included: so rooms may be tested against that one."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
-from wires import never, nothing
+from wires import heard_of, never, nothing
 
 from models.lifecycle import MessageState
 from worker.errors import (
@@ -217,6 +218,52 @@ def test_a_request_id_it_never_gave_is_unknown(stage: Open) -> None:
         stage().gateway.reports("1")
 
     assert unknown.value.error_no == 400
+
+
+def test_questions_at_the_same_time_come_to_the_same_as_one_after_the_other(stage: Open) -> None:
+    gateway = stage(request_ids="per-message").gateway
+    accepted = gateway.submit([ONE, TWO], nickname=None, begin=nothing).accepted
+    alone = {sms.request_id: ids_of(gateway.reports(sms.request_id)) for sms in accepted}
+
+    heard = all_heard(gateway, *alone)
+
+    assert {request_id: ids_of(answer) for request_id, answer in heard.items()} == alone
+
+
+def test_a_question_that_is_refused_is_no_matter_of_the_others(stage: Open) -> None:
+    gateway = stage().gateway
+    (accepted,) = gateway.submit([ONE], nickname=None, begin=nothing).accepted
+
+    heard = all_heard(gateway, "1", accepted.request_id)
+
+    assert isinstance(heard["1"], RequestIdUnknown)
+    assert ids_of(heard[accepted.request_id]) == [accepted.message_id]
+
+
+def test_a_question_that_was_heard_may_be_asked_again(stage: Open) -> None:
+    opened = stage()
+    (accepted,) = opened.gateway.submit([ONE], nickname=None, begin=nothing).accepted
+    with closing(opened.gateway.questions(at_once=2)) as questions:
+        before = heard_of(questions, accepted.request_id)
+        opened.arrive()
+
+        after = heard_of(questions, accepted.request_id)
+
+    assert [one.state for heard in (before, after) for one in heard[accepted.request_id]] == [None, "delivered"]
+
+
+def test_where_nothing_was_asked_nothing_is_heard(stage: Open) -> None:
+    with closing(stage().gateway.questions(at_once=2)) as questions:
+        assert questions.heard(wait_seconds=0) == []
+
+
+def ids_of(answer: Any) -> list[str | None]:
+    return [report.message_id for report in answer]
+
+
+def all_heard(gateway: Gateway, *request_ids: str) -> dict[str, Any]:
+    with closing(gateway.questions(at_once=len(request_ids))) as questions:
+        return heard_of(questions, *request_ids)
 
 
 def test_a_report_is_not_final_before_the_message_has_arrived(stage: Open) -> None:

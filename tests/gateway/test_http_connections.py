@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from wires import never, nothing
+from wires import never, nothing, refused_port
 
 from worker.errors import GatewayUnavailable
 from worker.gateway import OutgoingSms
@@ -15,12 +15,6 @@ from worker.gateway.http import HttpGateway
 OpenGateway = Callable[..., HttpGateway]
 
 ONE, TWO = OutgoingSms(1, "998901112233", "one"), OutgoingSms(2, "998904445566", "two")
-
-
-def refused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(

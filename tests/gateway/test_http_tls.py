@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from wires import never, nothing
 
 from worker.errors import GatewayUnavailable, SettingsError, SubmissionUnconfirmed
 from worker.gateway import OutgoingSms
+from worker.gateway.connections import trusting
 from worker.gateway.http import HttpGateway
 
 OpenGateway = Callable[..., HttpGateway]
@@ -163,3 +165,21 @@ def test_a_socks_proxy_that_is_not_for_the_gateway_is_no_matter(
     monkeypatch.setenv(name, value)
 
     assert isinstance(open_gateway(url=url), HttpGateway)
+
+
+def test_authorities_are_read_once_and_again_when_they_change(
+    open_gateway: OpenGateway, serve: Any, accepting: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    server = serve(accepting, tls=True)
+    gateway = open_gateway(url=server.url)
+
+    with pytest.raises(GatewayUnavailable, match="TLS certificate"):
+        gateway.submit([SMS], nickname=None, begin=never)
+    assert trusting(bundle) is trusting(bundle)
+    bundle.write_bytes(SELF_SIGNED.read_bytes())
+    acceptance = gateway.submit([SMS], nickname=None, begin=nothing)
+
+    assert [sms.request_id for sms in acceptance.accepted] == ["7"]

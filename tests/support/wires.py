@@ -1,5 +1,6 @@
 """Servers on bare sockets, which show what really came over each connection, and what posts call before they write."""
 
+import operator
 import select
 import socket
 import ssl
@@ -8,8 +9,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
+
+from worker.gateway import Questions
 
 END_OF_HEAD = b"\r\n\r\n"
 PATIENCE_SECONDS = 20
@@ -26,6 +30,23 @@ def nothing() -> None:
 def never() -> None:
     """Fail: without a connection no post begins."""
     pytest.fail("it began")
+
+
+def refused_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def heard_of(questions: Questions, *request_ids: str) -> dict[str, Any]:
+    """Ask them all at once; what came of each."""
+    for request_id in request_ids:
+        questions.ask(request_id)
+    heard: dict[str, Any] = {}
+    while len(heard) < len(request_ids):
+        heard |= {one.request_id: one.answer for one in questions.heard(wait_seconds=20)}
+    return heard
 
 
 @dataclass
@@ -111,11 +132,29 @@ class Tunnel:
         self.ended.set()
 
 
-def _pass_on(near: socket.socket, far: socket.socket) -> bool:
+@dataclass
+class Pooler:
+    """Stands before a PostgreSQL as PgBouncer does: while it is *down*, one may log in, but ask nothing."""
+
+    behind: tuple[str, int]
+    down: bool = False
+    port: int = 0
+
+    def serve(self, sock: socket.socket) -> None:
+        """Pass all on to the first question that comes while the database is down."""
+        with sock, socket.create_connection(self.behind) as far:
+            while _pass_on(sock, far, unless=self._is_refused):
+                pass
+
+    def _is_refused(self, said: bytes) -> bool:
+        return self.down and said.startswith((b"Q", b"P"))  # Query, Parse; what belongs to the log-in has other letters
+
+
+def _pass_on(near: socket.socket, far: socket.socket, *, unless: Callable[[bytes], bool] = operator.not_) -> bool:
     ready, _, _ = select.select([near, far], [], [], PATIENCE_SECONDS)
     for sock in ready:
         said = sock.recv(65_536)  # more than a record of TLS holds, so nothing is left within it
-        if not said:
+        if not said or (sock is near and unless(said)):
             return False
         (far if sock is near else near).sendall(said)
     return bool(ready)
@@ -128,7 +167,7 @@ def _is_whole(said: bytes) -> bool:
 
 
 @contextmanager
-def listening(server: Wire | Tunnel) -> Iterator[None]:
+def listening(server: Wire | Tunnel | Pooler) -> Iterator[None]:
     """Accept connections for *server*, each in a thread of its own."""
 
     def serve(sock: socket.socket) -> None:

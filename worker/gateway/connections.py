@@ -5,6 +5,8 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -12,7 +14,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import SSLError
 from urllib3.util import Retry
+from urllib3.util.ssl_ import create_urllib3_context
 from urllib3.util.ssl_match_hostname import CertificateError
+from urllib3.util.wait import wait_for_read
 
 from worker.cutter import CUTTER
 
@@ -22,7 +26,9 @@ _before_writing: ContextVar[Callable[[Any], None]] = ContextVar("_before_writing
 
 
 @contextmanager
-def one_request(begin: Callable[[], None], *, longest_seconds: float) -> Iterator[None]:
+def one_request(
+    adapter: "ConnectsFirstAdapter", begin: Callable[[], None], *, longest_seconds: float
+) -> Iterator[None]:
     """What surrounds a request of this thread, its answer's body included: it is cut off after *longest_seconds*.
 
     *begin* is called once the connection stands, right before the first byte; the seconds count from there. What it
@@ -31,6 +37,7 @@ def one_request(begin: Callable[[], None], *, longest_seconds: float) -> Iterato
     with ExitStack() as ending:
 
         def begin_and_watch(sock: Any) -> None:
+            adapter.sock = sock
             begin()
             with before_the_first_byte():  # a system without a thread to spare cannot cut off
                 CUTTER.watch(sock, seconds=longest_seconds)
@@ -113,14 +120,26 @@ class ConnectsFirstAdapter(HTTPAdapter):
     Raises `ConnectFailed` for all that goes wrong before the request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, authorities: str) -> None:
+        """*authorities* is the path of those to trust over TLS, a file or a folder, for proxies as well."""
+        self._authorities = Path(authorities)
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
+        self.sock: Any = None  #: of the request that it sent last
+
+    def stands(self) -> bool:
+        """Whether its connection is there for another request: neither side has closed it, as far as is known."""
+        try:
+            return self.sock is not None and not wait_for_read(self.sock, timeout=0)
+        except (OSError, ValueError):  # closed on this side, perhaps in this very moment by another thread
+            return False
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        if proxy.lower().startswith("https:"):
+            options["proxy_ssl_context"] = trusting(self._authorities)
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = POOLS
         return manager
@@ -129,9 +148,28 @@ class ConnectsFirstAdapter(HTTPAdapter):
         with before_the_first_byte():
             return super().get_connection_with_tls_context(*arguments, **options)
 
-    def cert_verify(self, *arguments: Any, **options: Any) -> None:
-        with before_the_first_byte():
-            super().cert_verify(*arguments, **options)  # type: ignore[no-untyped-call]
+    def build_connection_pool_key_attributes(self, request: Any, *_: Any, **__: Any) -> Any:
+        host, options = super().build_connection_pool_key_attributes(request, verify=True)
+        return host, {**options} | ({"ssl_context": trusting(self._authorities)} if host["scheme"] == "https" else {})
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Nothing is left to do: else requests would name the file of authorities for each connection to read."""
+
+
+def trusting(authorities: Path) -> ssl.SSLContext:
+    """What verifies whoever is connected to, by a file or folder of *authorities*.
+
+    They are read once, and again when they change: that takes 20 to 30 ms of CPU. Raises `OSError`.
+    """
+    return _trusting(authorities, authorities.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _trusting(authorities: Path, _: int) -> ssl.SSLContext:
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    place = "capath" if authorities.is_dir() else "cafile"
+    context.load_verify_locations(**{place: str(authorities)})
+    return context
 
 
 @contextmanager
