@@ -231,16 +231,17 @@ class Limit:
             wanted = rank()
             if wanted is None:
                 if waits:
-                    self._ask(waiter, None)
+                    self.ask(waiter, None)
                 return False
-            seconds = self._ask(waiter, wanted)
+            seconds = self.ask(waiter, wanted)
             if seconds <= 0:
                 return True
             waits = True
             self._stopping.wait(seconds)
         return False
 
-    def _ask(self, waiter: str, rank: Rank | None) -> float:
+    def ask(self, waiter: str, rank: Rank | None) -> float:
+        """Take a turn and return 0, or return how many seconds to wait before *waiter* asks again; it does not wait."""
         if self._shared and self._may_look():
             try:
                 seconds = self._shared.ask(waiter, rank)
@@ -301,6 +302,28 @@ def poll_turn(limits: Sequence[Limit], stopping: Event) -> Callable[..., bool]:
         return _turn(limits, lambda: Rank.POLL if wanted() else None, stopping)
 
     return wait
+
+
+class QuestionTurns:
+    """Turns for questions at each of *limits*, for one thread at a time, which has more to do than to wait for them."""
+
+    def __init__(self, limits: Sequence[Limit]) -> None:
+        self._limits = limits
+        self._waiter = secrets.token_hex(8)
+        self._taken = 0  # a turn at the first is kept while there is none at the second
+
+    def __call__(self) -> float:
+        """Take the next turn and return 0, or return how many seconds to wait before the next try.
+
+        Nobody is held up meanwhile: questions come after everything else.
+        """
+        while self._taken < len(self._limits):
+            seconds = self._limits[self._taken].ask(self._waiter, Rank.POLL)
+            if seconds > 0:
+                return seconds
+            self._taken += 1
+        self._taken = 0
+        return 0.0
 
 
 def _turn(limits: Sequence[Limit], rank: Callable[[], Rank | None], stopping: Event) -> bool:

@@ -1,19 +1,19 @@
-"""Asking the gateway what became of the messages it took."""
+"""Asking the gateway what became of the messages it took: one thread, and hundreds of questions in the air."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from threading import Lock
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
-from structlog.contextvars import bound_contextvars
 
 from models.lifecycle import Room
 from worker import instruments
 from worker.backoff import Dice, ladder
 from worker.errors import GatewayError, RequestIdUnknown
-from worker.gateway import Gateway, Report
+from worker.gateway import Gateway, Heard, Questions, Report
 from worker.gateway.replies import STATES
 from worker.store import circuits, polls
 from worker.store.circuits import Trouble
@@ -23,8 +23,11 @@ from worker.trouble import OPENS_AFTER, SLOW, judge_circuit
 
 log = structlog.get_logger()
 
-QUESTIONS_PER_LEASE = 20  # their answers are stored in one transaction
+FIRST_LEASE, LEAST_LEASE, MOST_LEASE = 20, 4, 500  # questions
+LEASE_LASTS = timedelta(seconds=1)  # about: what becomes due meanwhile waits for the next one
 LEASE_MARGIN = timedelta(seconds=15)  # questions that were not asked by then wait for the next lease
+STORED_WITHIN = timedelta(seconds=0.2)  # answers of so long share a transaction
+LOOK_UP_SECONDS = 0.25  # a thread that waits for answers looks so often whether it is to leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,57 @@ class Lease:
     last_start: datetime  #: no question begins later
     until: datetime
     probing: bool  #: whether the circuit was open
+    is_full: bool = False  #: whether more may be due
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One that is under way."""
+
+    began: datetime
+    until: datetime  #: after that somebody else may ask the same
+    probing: bool
+    counts: bool = True  #: False once the circuit has opened after it began: then it says nothing about the circuit
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the gateway said to it; None is a question without a usable answer."""
+
+    question: Question
+    request_id: str
+    reports: Sequence[Report] | None
+    trouble: Trouble | None
 
 
 @dataclass(slots=True)
-class Asked:
-    """What the gateway said to some of them; None is a question without a usable answer."""
+class Air:
+    """What is under way in this process. It outlives a bell; whoever holds the lock goes on with it."""
 
-    answers: dict[str, Sequence[Report] | None] = field(default_factory=dict)
-    trouble: Trouble | None = None  #: of the last question
+    lock: Lock = field(default_factory=Lock)
+    questions: Questions | None = None
+    asked: dict[str, Question] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)  #: not stored yet
+    told_since: datetime | None = None
+    listened_at: datetime | None = None  #: when somebody did so last, or there was nothing to listen to
     misses: int = 0  #: questions in a row that brought trouble, up to the last
+    lot: int = FIRST_LEASE  #: the size of the next lease
+
+    def forget(self) -> None:
+        """Whatever is lost is asked again when its lease is over."""
+        if self.questions:
+            self.questions.close()
+        self.questions, self.asked, self.told, self.misses = None, {}, [], 0
+
+    def discount(self) -> None:
+        """What is under way says nothing about the circuit any more, unless it is its own probe.
+
+        Because the circuit is open, or because nobody listened for so long that any answer would seem slow.
+        """
+        self.asked = {
+            request_id: one if one.probing else replace(one, counts=False) for request_id, one in self.asked.items()
+        }
+        self.misses = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +97,7 @@ class Polling:
 
     sessions: sessionmaker[Session]
     gateway: Gateway
+    connections: int  #: the most questions at the same time
     ladder_seconds: Sequence[float]
     give_up_after: timedelta
     account_id: int
@@ -60,28 +106,41 @@ class Polling:
     now: Callable[[], datetime]
     dice: Dice
     on_owed: Callable[[], None]  #: called after a commit that owes callbacks
-    #: waits for the next question's turn while its argument says that it is wanted; False if it is not, or on leaving
-    turn: Callable[[Callable[[], bool]], bool]
+    turn: Callable[
+        [], float
+    ]  #: takes the next question's turn and returns 0, or returns the seconds until the next try
+    leaving: Callable[[], bool]  #: whether the worker is to stop
+    air: Air = field(default_factory=Air)
 
     def ask_next(self, on_full: Callable[[], None] = lambda: None) -> bool:
-        """Ask for some request_ids that are due; return False when none is.
+        """Begin to ask for some request_ids that are due, and store what was heard meanwhile.
 
-        *on_full* is called when there may be more, so that others may take part. What was not asked in time, because
-        the gateway is in trouble or the worker stops, is handed back.
+        Returns False when nothing is due or under way. *on_full* is called when there may be more, so that others may
+        take part. What is not asked in time, because the gateway is in trouble or the worker stops, is handed back.
         """
-        lease = self._lease()
-        if len(lease.request_ids) == QUESTIONS_PER_LEASE:
-            on_full()
-        asked = self._ask_all(lease)
-        if lease.request_ids:
-            now, left = self.now(), lease.request_ids.keys() - asked.answers.keys()
-            with self.sessions.begin() as session:
-                polls.record_answers(session, asked.answers, now=now, schedule=self._schedule())
-                polls.hand_back(session, {one: lease.request_ids[one] for one in left}, leased_until=lease.until)
-                self._judge(session, lease, asked, now)
-            if session.info.get(OWED):
-                self.on_owed()
-        return bool(lease.request_ids)
+        with self.air.lock:
+            lease = self._lease()
+            if lease.is_full:
+                on_full()
+            left = self._begin(lease)
+            self._hear(0)
+            if not lease.request_ids:
+                self._hear_more()
+            opened = self.air.misses >= OPENS_AFTER
+            if left or opened or not self.air.asked:
+                self._store(lease, left)
+            if opened:
+                self.air.discount()
+            return bool(lease.request_ids or self.air.asked)
+
+    def finish(self, *, unless: Callable[[], bool]) -> None:
+        """Wait for all that is under way and store it, unless somebody else goes on with it."""
+        while not unless():
+            with self.air.lock:
+                self._hear_more()
+                if not self.air.asked:
+                    self._store()
+                    return
 
     def _lease(self) -> Lease:
         with self.sessions.begin() as session:
@@ -89,7 +148,7 @@ class Polling:
             now = self.now()
             last_start = now + LEASE_MARGIN
             until = last_start + self.call_timeout
-            probing, limit = circuits.is_open(session, self.account_id, Room.POLLING), QUESTIONS_PER_LEASE
+            probing, limit = circuits.is_open(session, self.account_id, Room.POLLING), self.air.lot
             if probing:
                 probe = circuits.take_probe(session, self.account_id, Room.POLLING, now=now, until=until)
                 limit = 1 if probe else 0
@@ -97,62 +156,143 @@ class Polling:
             due = polls.lease_due(session, now=now, until=until, limit=limit, rungs=rungs, dice=self.dice)
             if limit == 1 and not due:
                 circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
-            return Lease(due, last_start, until, probing)
+        if probing:
+            self.air.discount()
+        return Lease(due, last_start, until, probing, is_full=len(due) == self.air.lot)
 
-    def _ask_all(self, lease: Lease) -> Asked:
-        """One question after another, as long as each is sure to end within the lease, and the gateway answers."""
-        asked = Asked()
+    def _begin(self, lease: Lease) -> Mapping[str, datetime]:
+        """Begin one question after another, as long as each is sure to end within the lease, and the gateway answers.
 
-        def in_time() -> bool:
-            return self.now() < lease.last_start
-
+        Return those that were not begun.
+        """
+        left = dict(lease.request_ids)
         for request_id in lease.request_ids:
-            # Under a slow limit a turn that came after the lease would be lost, and so might be all that ever come.
-            if not self.turn(in_time) or not in_time():
+            if not self._may_begin(lease):
                 break
-            began = self.now()
-            with bound_contextvars(request_id=request_id):
-                asked.answers[request_id], trouble = self._ask(request_id)
-            if trouble is None and self.now() - began > self.slow_after:
-                trouble = Trouble(SLOW)
-            asked.misses = asked.misses + 1 if trouble else 0
-            asked.trouble = trouble
-            if asked.misses == OPENS_AFTER:
-                break
-        return asked
+            del left[request_id]
+            if request_id not in self.air.asked:
+                self._questions().ask(request_id)
+                began = self.now()
+                self.air.listened_at = self.air.listened_at if self.air.asked else began
+                self.air.asked[request_id] = Question(began, lease.until, lease.probing)
+        if lease.request_ids and not lease.probing:
+            self.air.lot = self._next_lot(lease, len(lease.request_ids) - len(left))
+        return left
 
-    def _ask(self, request_id: str) -> tuple[Sequence[Report] | None, Trouble | None]:
-        """What the gateway says, or None if it gave no usable answer, which says nothing about the message."""
-        began = self.now()
+    def _next_lot(self, lease: Lease, begun: int) -> int:
+        """As many as are begun while a lease is to last: else the young would wait behind it, or it be handed back."""
+        took = max(self.now() - lease.last_start + LEASE_MARGIN, timedelta(milliseconds=1))
+        most = min(2 * self.air.lot, MOST_LEASE)
+        return max(LEAST_LEASE, min(most, int(begun * (LEASE_LASTS / took))))
+
+    def _may_begin(self, lease: Lease) -> bool:
+        """Wait until one more question may begin, and hear meanwhile; False if none may any more."""
+        while not self.leaving() and self.air.misses < OPENS_AFTER and self.now() < lease.last_start:
+            wait = LOOK_UP_SECONDS
+            if len(self.air.asked) < self.connections and (wait := self.turn()) <= 0:
+                return True
+            self._hear(min(wait, LOOK_UP_SECONDS))
+        return False
+
+    def _hear(self, wait_seconds: float) -> bool:
+        """Take in what was answered, and store it if there is enough of it, or some has waited long enough.
+
+        Return whether anything was answered.
+        """
+        air = self.air
+        wait_seconds = min(wait_seconds, STORED_WITHIN.total_seconds()) if air.told else wait_seconds
+        if air.listened_at and self.now() - air.listened_at > self.slow_after / 2:
+            air.discount()  # it was the database that was slow, or away, or this whole process
         try:
-            reports = self.gateway.reports(request_id)
-        except RequestIdUnknown:
-            instruments.count_poll("not_known_yet", took=self.now() - began)
-            return None, None  # it may be too early
-        except GatewayError as error:
-            word = instruments.error_word(error.error_no, error.http_status)
-            instruments.count_poll("no_answer", took=self.now() - began, error=word)
-            log.info("poll_without_answer", reason=error.reason, error_no=error.error_no)
-            return None, Trouble(error.reason, error.http_status)
-        except Exception as error:  # noqa: BLE001
-            instruments.count_poll("broke", took=self.now() - began)
-            # Our own mistake about one answer must not hold up those that were leased with it, time and again.
-            log.error("poll_broke", frames=traceback.format_tb(error.__traceback__))  # noqa: TRY400
-            return None, None
-        instruments.count_poll("answered", took=self.now() - began)
-        for unknown in {one.gateway_status for one in reports} - STATES.keys():
-            instruments.count_unknown_status(unknown)
-        return reports, None
+            heard = self._questions().heard(wait_seconds=wait_seconds)
+        except BaseException:
+            air.forget()  # nobody knows what libcurl thinks of them
+            raise
+        now = air.listened_at = self.now()
+        told = list(self._understood(heard, now)) if heard else []
+        air.told_since = air.told_since if air.told else now
+        air.told += told
+        is_probe = any(one.question.probing for one in told)  # all wait for what comes of it
+        if air.told and (is_probe or len(air.told) >= air.lot or (air.told_since or now) + STORED_WITHIN <= now):
+            self._store()
+        return bool(heard)
 
-    def _judge(self, session: Session, lease: Lease, asked: Asked, now: datetime) -> None:
+    def _hear_more(self) -> None:
+        """Hear until nothing is under way, or nothing comes any more."""
+        while self.air.asked and self._hear(LOOK_UP_SECONDS):
+            pass
+
+    def _questions(self) -> Questions:
+        if self.air.questions is None:
+            self.air.questions = self.gateway.questions(at_once=self.connections)
+        return self.air.questions
+
+    def _understood(self, heard: Sequence[Heard], now: datetime) -> Iterator[Told]:
+        answered: list[timedelta] = []
+        for one in heard:
+            question = self.air.asked.pop(one.request_id)
+            took = now - question.began
+            reports, trouble = _usable(one, took)
+            if reports is not None:
+                answered.append(took)
+            if trouble is None and took > self.slow_after:
+                trouble = Trouble(SLOW)
+            if question.counts:
+                self.air.misses = self.air.misses + 1 if trouble else 0
+            # Nobody may have listened for so long that somebody else has asked again, and knows better.
+            if now < question.until:
+                yield Told(question, one.request_id, reports, trouble)
+        instruments.count_polls("answered", took=answered)
+
+    def _store(self, lease: Lease | None = None, left: Mapping[str, datetime] | None = None) -> None:
+        """Store what was heard, and hand back what is *left* of *lease*."""
+        told, self.air.told = self.air.told, []
+        if not told and not left:
+            return
+        now = self.now()
+        with self.sessions.begin() as session:
+            answers = {one.request_id: one.reports for one in told}
+            polls.record_answers(session, answers, now=now, schedule=self._schedule())
+            if lease and left:
+                polls.hand_back(session, left, leased_until=lease.until)
+                if lease.probing:
+                    circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
+            self._judge(session, [one for one in told if one.question.counts], now)
+        if session.info.get(OWED):
+            self.on_owed()
+
+    def _judge(self, session: Session, told: Sequence[Told], now: datetime) -> None:
         """Open or close the polling circuit."""
-        if asked.answers:
-            if asked.misses < len(asked.answers):  # only those after the last good answer are in a row
-                circuits.forget_failures(session, self.account_id, Room.POLLING)
-            trouble = asked.trouble and asked.trouble._replace(weight=asked.misses)
-            judge_circuit(session, self.account_id, Room.POLLING, trouble, probing=lease.probing, now=now)
-        elif lease.probing:
-            circuits.give_back_probe(session, self.account_id, Room.POLLING, now=now)
+        for probing in (False, True):
+            troubles = [one.trouble for one in told if one.question.probing == probing]
+            if troubles:
+                misses = next((at for at, trouble in enumerate(reversed(troubles)) if not trouble), len(troubles))
+                if 0 < misses < len(troubles):  # only those after the last good answer are in a row
+                    circuits.forget_failures(session, self.account_id, Room.POLLING)
+                last = troubles[-1]
+                trouble = last and last._replace(weight=misses)
+                judge_circuit(session, self.account_id, Room.POLLING, trouble, probing=probing, now=now)
 
     def _schedule(self) -> Schedule:
         return Schedule(lambda asked: ladder(self.ladder_seconds, asked, self.dice), self.give_up_after)
+
+
+def _usable(heard: Heard, took: timedelta) -> tuple[Sequence[Report] | None, Trouble | None]:
+    """What the gateway says, or None if it gave no usable answer, which says nothing about the message."""
+    answer, request_id = heard.answer, heard.request_id
+    if isinstance(answer, RequestIdUnknown):
+        instruments.count_polls("not_known_yet", took=[took])
+        return None, None  # it may be too early
+    if isinstance(answer, GatewayError):
+        word = instruments.error_word(answer.error_no, answer.http_status)
+        instruments.count_polls("no_answer", took=[took], error=word)
+        log.info("poll_without_answer", request_id=request_id, reason=answer.reason, error_no=answer.error_no)
+        return None, Trouble(answer.reason, answer.http_status)
+    if isinstance(answer, Exception):
+        instruments.count_polls("broke", took=[took])
+        # Our own mistake about one answer must not hold up those that were asked with it, time and again.
+        log.error("poll_broke", request_id=request_id, frames=traceback.format_tb(answer.__traceback__))
+        return None, None
+    for unknown in {one.gateway_status for one in answer} - STATES.keys():
+        instruments.count_unknown_status(unknown)
+    return answer, None

@@ -87,7 +87,7 @@ def test_all_that_a_limit_keeps_goes_by_itself_and_stands_under_its_name(client:
     limit = Limit(client, "limit", 2, Event(), otp_share=0.5)
 
     for number, rank in enumerate([Rank.BULK, *Rank]):
-        limit._ask(f"waiter {number}", rank)
+        limit.ask(f"waiter {number}", rank)
 
     assert keys(client) == {"limit", "limit:posts", "limit:otp", "limit:normal", "limit:bulk"}
     assert all(0 < int(client.pttl(key)) <= 2_500 for key in keys(client))
@@ -192,12 +192,12 @@ def test_a_question_takes_a_turn_at_each_limit(client: redis.Redis) -> None:
 
 def test_a_redis_that_forgot_everything_is_told_anew(server: Valkey) -> None:
     limit = Limit(connected(server), "limit", NEVER, Event())
-    limit._ask("one", Rank.OTP)
+    limit.ask("one", Rank.OTP)
 
     connected(server).script_flush()
-    waits = limit._ask("other", Rank.OTP)
+    waits = limit.ask("other", Rank.OTP)
     connected(server).flushall()
-    forgotten = limit._ask("other", Rank.OTP)
+    forgotten = limit.ask("other", Rank.OTP)
 
     assert waits == LONGEST_WAIT_SECONDS
     assert forgotten == 0
@@ -208,7 +208,7 @@ def test_a_full_redis_still_tells_whose_turn_it_is(server: Valkey) -> None:
     connected(server).config_set("maxmemory", 1)
 
     with capture_logs() as logs:
-        waits = [limit._ask("one", Rank.OTP), limit._ask("other", Rank.BULK)]
+        waits = [limit.ask("one", Rank.OTP), limit.ask("other", Rank.BULK)]
 
     assert waits == [0, LONGEST_WAIT_SECONDS]
     assert not logs
@@ -219,7 +219,7 @@ def test_a_clock_that_was_set_back_stops_nobody_for_longer_than_an_interval(clie
     limit = Limit(client, "limit", 2, Event(), otp_share=0.5)
     client.set(key, microseconds(client) + 3_600_000_000)
 
-    limit._ask("one", Rank.BULK)
+    limit.ask("one", Rank.BULK)
 
     assert int(cast("bytes", client.get(key))) <= microseconds(client) + 1_500_000
 
@@ -227,14 +227,14 @@ def test_a_clock_that_was_set_back_stops_nobody_for_longer_than_an_interval(clie
 def test_a_mark_from_before_the_clock_was_set_back_stops_nobody(client: redis.Redis) -> None:
     client.zadd("limit:otp", {"dead": microseconds(client) + 3_600_000_000})
 
-    assert Limit(client, "limit", NEVER, Event())._ask("one", Rank.POLL) == 0
+    assert Limit(client, "limit", NEVER, Event()).ask("one", Rank.POLL) == 0
 
 
 def test_a_mark_stands_a_little_longer_than_its_wait(client: redis.Redis) -> None:
     limit = Limit(client, "limit", NEVER, Event())
-    limit._ask("one", Rank.OTP)
+    limit.ask("one", Rank.OTP)
     before = microseconds(client)
-    limit._ask("other", Rank.OTP)
+    limit.ask("other", Rank.OTP)
     after = microseconds(client)
 
     [(_, until)] = cast("list[tuple[bytes, float]]", client.zrange("limit:otp", 0, -1, withscores=True))
@@ -248,9 +248,9 @@ def test_without_redis_a_limit_of_the_same_rate_ranks_and_share_stands_in(*, awa
     clock = Clock()
     limit = Limit(gone if away else None, "limit", 2, Event(), otp_share=0.75, monotonic=clock)
 
-    first = [limit._ask(str(rank), rank) for rank in (Rank.BULK, Rank.POLL, Rank.OTP)]
+    first = [limit.ask(str(rank), rank) for rank in (Rank.BULK, Rank.POLL, Rank.OTP)]
     clock.at += 0.5
-    second = [limit._ask(str(rank), rank) for rank in (Rank.BULK, Rank.POLL, Rank.OTP)]
+    second = [limit.ask(str(rank), rank) for rank in (Rank.BULK, Rank.POLL, Rank.OTP)]
 
     assert first == [0, 0.5, 0.5]
     assert second == [1.0, GRACE_SECONDS, 0]
@@ -263,11 +263,11 @@ def test_it_is_told_once_that_redis_is_away_and_once_that_it_is_back(server: Val
 
     with capture_logs() as logs:
         for _ in range(5):
-            limit._ask("one", Rank.OTP)
+            limit.ask("one", Rank.OTP)
             clock.at += LOOK_AGAIN_SECONDS
         server.start()
         for _ in range(5):
-            limit._ask("one", Rank.OTP)
+            limit.ask("one", Rank.OTP)
             clock.at += LOOK_AGAIN_SECONDS
 
     assert [(line["event"], line["limit"]) for line in logs] == [
@@ -281,13 +281,13 @@ def test_a_redis_that_is_away_is_not_looked_for_at_every_try(server: Valkey) -> 
     clock = Clock()
     limit = Limit(connected(server), "limit", NEVER, Event(), monotonic=clock)
     server.kill()
-    limit._ask("one", Rank.OTP)
+    limit.ask("one", Rank.OTP)
     server.start()
 
-    limit._ask("other", Rank.OTP)
+    limit.ask("other", Rank.OTP)
     too_early = keys(connected(server))
     clock.at += LOOK_AGAIN_SECONDS
-    limit._ask("other", Rank.OTP)
+    limit.ask("other", Rank.OTP)
 
     assert not too_early
     assert keys(connected(server)) == {"limit", "limit:posts"}

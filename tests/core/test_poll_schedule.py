@@ -130,7 +130,7 @@ def test_what_is_not_asked_because_the_worker_stops_is_handed_back(sessions: Ses
     gateway = MemoryGateway()
     clock = Clock(NOON + timedelta(seconds=9))
 
-    a_polling(sessions, gateway, clock, turn=lambda _: False).ask_next()
+    a_polling(sessions, gateway, clock, leaving=lambda: True).ask_next()
 
     message = the_sms(sessions, sms)
     assert gateway.asked == []

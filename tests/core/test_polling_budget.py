@@ -1,27 +1,29 @@
 """More is due than can be asked: what somebody waits for comes first, and what has waited longest is always reached."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 
 import pytest
 from builders import NOON, Clock, Sessions, a_polling, all_of, an_sms, many_stored
+from explained import rows_read
 from reports import a_report, submitted
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert, text, update
 
 from models import Message
-from models.lifecycle import MessageState
+from models.lifecycle import Lane, MessageState
 from worker.errors import ReportsUnavailable
 from worker.gateway import Report as Said
 from worker.gateway.memory import MemoryGateway
+from worker.store import polls
 
 OLD = 9  #: polls: on the last step of the ladder
 LEASE = 20
 
 
 class Turns:
-    """One turn every so many seconds of the clock; like the real limit it asks once a second whether it is wanted."""
+    """One turn every so many seconds of the clock; who finds none waits a second before the next try."""
 
     def __init__(self, clock: Clock, every_seconds: float) -> None:
         self._clock = clock
@@ -29,20 +31,26 @@ class Turns:
         self._free_at = clock.at
         self.taken = 0
 
-    def __call__(self, wanted: Callable[[], bool]) -> bool:
-        while wanted():
-            if self._clock.at >= self._free_at:
-                self._free_at = self._clock.at + self._every
-                self.taken += 1
-                return True
+    def __call__(self) -> float:
+        if self._clock.at < self._free_at:
             self._clock.advance(seconds=1)
-        return False
+            return 1.0
+        self._free_at = self._clock.at + self._every
+        self.taken += 1
+        return 0.0
 
 
-def due(sessions: Sessions, *request_ids: str, polls: int = 0, for_minutes: float = 0, at: Clock | None = None) -> None:
+def due(
+    sessions: Sessions,
+    *request_ids: str,
+    polls: int = 0,
+    for_minutes: float = 0,
+    at: Clock | None = None,
+    lane: Lane = Lane.NORMAL,
+) -> None:
     """Store a message for each request_id, asked for so often and due since so many minutes."""
     since = (at or Clock()).at - timedelta(minutes=for_minutes)
-    taken = {"state": MessageState.SUBMITTED, "batch_id": 1, "polls": polls, "next_poll_at": since}
+    taken = {"state": MessageState.SUBMITTED, "batch_id": 1, "polls": polls, "next_poll_at": since, "lane": lane}
     with sessions.begin() as session:
         rows = [an_sms(request_id=one, message_id=one, **taken) for one in request_ids]
         session.execute(insert(Message), rows)
@@ -93,6 +101,31 @@ def test_where_there_are_not_enough_of_the_youngest_the_next_step_of_the_ladder_
     a_polling(sessions, gateway, Clock()).ask_next()
 
     assert [words(gateway).count(word) for word in ("new", "middle", "old")] == [3, 12, 5]
+
+
+def test_codes_are_asked_for_before_a_campaign_that_was_asked_for_less_often(sessions: Sessions) -> None:
+    """Its messages may be a million, and whoever waits for a code does so now."""
+    due(sessions, *names("campaign", 40), lane=Lane.BULK, for_minutes=60)
+    due(sessions, *names("notice", 5), lane=Lane.NORMAL, polls=1, for_minutes=5)
+    due(sessions, *names("code", 5), lane=Lane.OTP, polls=2)
+    gateway = delivers()
+
+    a_polling(sessions, gateway, Clock()).ask_next()
+
+    asked = words(gateway)
+    others = [word for place, word in enumerate(asked) if place % 4 != 2]
+    assert others == ["code"] * 5 + ["notice"] * 5 + ["campaign"] * 5
+    assert asked[2::4] == ["campaign"] * 5
+
+
+def test_where_all_that_is_due_fits_into_a_lease_codes_still_go_first(sessions: Sessions) -> None:
+    due(sessions, *names("campaign", 5), lane=Lane.BULK, for_minutes=60)
+    due(sessions, *names("code", 5), lane=Lane.OTP, polls=2)
+    gateway = delivers()
+
+    a_polling(sessions, gateway, Clock()).ask_next()
+
+    assert words(gateway)[:6] == ["code", "code", "campaign", "code", "code", "code"]
 
 
 def test_where_all_that_is_due_fits_into_a_lease_the_youngest_still_go_first(sessions: Sessions) -> None:
@@ -203,3 +236,27 @@ def test_no_turn_is_wasted_on_a_lease_that_is_over_when_it_comes(sessions: Sessi
         room.ask_next()
 
     assert len(gateway.asked) == turns.taken >= 5
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_rung_that_has_nothing_due_costs_nothing_however_much_is_due_elsewhere(
+    sessions: Sessions, engine: Engine
+) -> None:
+    asked = {"state": MessageState.SUBMITTED, "batch_id": 1, "lane": Lane.NORMAL, "polls": OLD}
+    many_stored(sessions, 5_000, state=MessageState.DELIVERED, batch_id=1, lane=Lane.OTP, polls=2)
+    many_stored(sessions, 50, **asked, next_poll_at=NOON - timedelta(hours=1))
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE messages"))  # and knows nothing of what comes now
+    many_stored(sessions, 5_000, **asked, next_poll_at=NOON - timedelta(hours=1))
+    with sessions.begin() as session:
+        session.execute(update(Message).where(Message.polls == OLD).values(request_id=Message.id))
+
+    def lease() -> None:
+        with sessions.begin() as session:
+            until = NOON + timedelta(minutes=1)
+            polls.lease_due(session, now=NOON, until=until, limit=LEASE, rungs=OLD, dice=lambda: 0.5)
+
+    rows = rows_read(engine, lease, of=("SELECT anon_1",))
+
+    assert len(rows) > OLD * len(Lane)
+    assert max(rows) <= 10 * LEASE

@@ -232,7 +232,7 @@ def test_a_probe_that_is_not_made_because_the_worker_stops_is_left_to_another(se
     opened(sessions)
     due(sessions, 1)
     clock = Clock(NOON + timedelta(seconds=1))
-    a_polling(sessions, MemoryGateway(), clock, turn=lambda _: False).ask_next()
+    a_polling(sessions, MemoryGateway(), clock, leaving=lambda: True).ask_next()
 
     gateway = asks(sessions, GOOD, clock=clock)
 

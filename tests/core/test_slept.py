@@ -162,7 +162,7 @@ def test_what_others_are_posting_when_the_sleeper_wakes_is_left_to_them(sessions
     given_up_meanwhile(sessions, clock, BEFORE)
 
     def wakes(_: Sequence[OutgoingSms]) -> None:
-        sleeper._record(claimed, Outcome(sleeper._post(claimed)[0], gate))
+        sleeper.recording.store(claimed, Outcome(sleeper._post(claimed)[0], gate))
         seen.append(states_of(sessions))
 
     a_room(sessions, MemoryGateway(during=wakes), clock).post_next()

@@ -13,7 +13,7 @@ from models.lifecycle import MessageState
 from worker.errors import GatewayError, NeverPosted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: making one would cost three times as much
 class OutgoingSms:
     """One message of a request. Within a request no phone stands twice: the answer could not tell the two apart."""
 
@@ -22,7 +22,7 @@ class OutgoingSms:
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AcceptedSms:
     """The gateway took this message, and this is what it calls it."""
 
@@ -68,6 +68,30 @@ class Report:
     received_at: datetime | None = None  #: when the gateway took the message
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of a question."""
+
+    request_id: str
+    answer: Sequence[Report] | Exception  #: a `GatewayError`, or a mistake of ours about this one answer
+
+
+class Questions(Protocol):
+    """Questions that are under way at the same time, in the hands of one thread at a time."""
+
+    def ask(self, request_id: str) -> None:
+        """Begin to ask for the messages of a request that is not being asked for; returns at once."""
+
+    def heard(self, *, wait_seconds: float) -> Sequence[Heard]:
+        """What came of some of them since, in that order.
+
+        Waits up to *wait_seconds* for the first; where nothing is under way, the one in memory does not.
+        """
+
+    def close(self) -> None:
+        """Forget what is under way."""
+
+
 class Gateway(Protocol):
     """Where messages are posted and asked for. Safe to use from several threads."""
 
@@ -82,8 +106,14 @@ class Gateway(Protocol):
         classes is `SubmissionUnconfirmed`.
         """
 
+    def warm(self) -> int:
+        """How many posts could go out now over connections that stand already; each caller counts the same ones."""
+
     def reports(self, request_id: str) -> Sequence[Report]:
         """Ask for the messages of one request; rows of strangers may be among them. Raises a `GatewayError`."""
+
+    def questions(self, *, at_once: int) -> Questions:
+        """For asking up to *at_once* questions at the same time; what comes of each is the same as by `reports`."""
 
 
 def call_or_never_post(begin: Callable[[], None]) -> None:

@@ -10,7 +10,17 @@ from typing import Literal
 
 from worker.clock import utc_now
 from worker.errors import GatewayUnavailable, NeverPosted, RequestIdUnknown
-from worker.gateway import Acceptance, AcceptedSms, Gateway, OutgoingSms, RefusedSms, Report, call_or_never_post
+from worker.gateway import (
+    Acceptance,
+    AcceptedSms,
+    Gateway,
+    Heard,
+    OutgoingSms,
+    Questions,
+    RefusedSms,
+    Report,
+    call_or_never_post,
+)
 from worker.gateway.replies import WORDS, state_of
 from worker.text import size_of
 
@@ -42,6 +52,36 @@ class _Taken:
     delivered_at: datetime | None = None
 
 
+class MemoryQuestions(Questions):
+    """Each is answered when somebody listens, unless it hangs."""
+
+    def __init__(self, gateway: "MemoryGateway") -> None:
+        self._gateway = gateway
+        self._asked: list[str] = []
+
+    def ask(self, request_id: str) -> None:
+        """Remember it."""
+        self._asked.append(request_id)
+        self._gateway.most_at_once = max(self._gateway.most_at_once, len(self._asked))
+
+    def heard(self, *, wait_seconds: float) -> Sequence[Heard]:  # noqa: ARG002
+        """Come to the answers of all that were asked and do not hang."""
+        asked, self._asked = self._asked, []
+        self._asked = [request_id for request_id in asked if request_id in self._gateway.hanging]
+        answered = [request_id for request_id in asked if request_id not in self._gateway.hanging]
+        return [Heard(request_id, self._answer(request_id)) for request_id in answered]
+
+    def close(self) -> None:
+        """Forget them."""
+        self._asked = []
+
+    def _answer(self, request_id: str) -> Sequence[Report] | Exception:
+        try:
+            return self._gateway.reports(request_id)
+        except Exception as error:  # noqa: BLE001 - as the real one does with a mistake of ours
+            return error
+
+
 class MemoryGateway(Gateway):
     """Safe to use from several threads, like the real one."""
 
@@ -53,6 +93,7 @@ class MemoryGateway(Gateway):
         request_ids: Literal["per-message", "shared"] | Iterable[str] = "per-message",
         during: Callable[[Sequence[OutgoingSms]], None] | None = None,
         now: Callable[[], datetime] = utc_now,
+        warm: int = 0,
     ) -> None:
         """*answers* are used up post by post, *reports_answers* question by question; after them all goes well.
 
@@ -61,6 +102,8 @@ class MemoryGateway(Gateway):
         """
         self.posted: list[Posted] = []
         self.asked: list[str] = []
+        self.hanging: set[str] = set()  #: request_ids; asked together with others, they are not answered meanwhile
+        self.most_at_once = 0  #: questions
         self._taken: list[_Taken] = []
         self._answers: Iterator[Answer] = iter(answers)
         self._reports_answers: Iterator[ReportsAnswer] = iter(reports_answers)
@@ -69,6 +112,7 @@ class MemoryGateway(Gateway):
         self._request_ids = self._numbers if isinstance(request_ids, str) else iter(request_ids)
         self._during = during
         self._now = now
+        self._warm = warm
         self._lock = threading.RLock()
 
     def submit(self, messages: Sequence[OutgoingSms], *, nickname: str | None, begin: Callable[[], None]) -> Acceptance:
@@ -87,6 +131,10 @@ class MemoryGateway(Gateway):
             return self._remember(messages, answer)
         return answer(messages)
 
+    def warm(self) -> int:
+        """As many as it was made with."""
+        return self._warm
+
     def reports(self, request_id: str) -> Sequence[Report]:
         """Come to the next of the answers, or report all messages under *request_id*."""
         with self._lock:
@@ -95,6 +143,10 @@ class MemoryGateway(Gateway):
         if isinstance(answer, Exception):
             raise answer
         return answer(request_id) if callable(answer) else answer
+
+    def questions(self, *, at_once: int) -> Questions:  # noqa: ARG002
+        """Ask by `reports`, one after the other."""
+        return MemoryQuestions(self)
 
     def accept(self, messages: Sequence[OutgoingSms]) -> Acceptance:
         """Take *messages* as if nothing had been scripted; for answers that take them and then break off."""

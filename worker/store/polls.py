@@ -2,39 +2,58 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from functools import cache
+from operator import itemgetter
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
-    CTE,
     ColumnClause,
     ColumnElement,
     Integer,
+    Select,
+    Table,
     Text,
+    bindparam,
     case,
     column,
     func,
-    insert,
-    literal,
     select,
     text,
+    tuple_,
     update,
-    values,
 )
 from sqlalchemy.orm import Session
 
 from models import Message, Report
 from models.base import BigId, Instant
-from models.lifecycle import MessageState
+from models.lifecycle import Lane, MessageState
 from worker.backoff import Dice
 from worker.gateway import Report as GatewayReport
 from worker.store import proofs
+from worker.store.lots import EachRow, among, given, insert_all
 from worker.store.moves import move
 from worker.store.proofs import Sibling
 
 ONE_LEASE_AT_A_TIME = 0x534D5350  # two askers that skip each other's rows would share a request_id
-ROWS_PER_REQUEST = (10, 100)  # due rows looked at for each request_id wanted, which may stand for up to a batch
+ROWS_PER_REQUEST = (2, 10, 100)  # due rows looked at for each request_id wanted, which may stand for up to a batch
 OLDEST_SHARE = 4  # one in so many questions is for those due longest, however many younger ones there are
 NO_FINAL_REPORT = "no_final_report"
+
+_PLACES = {str(lane): place for place, lane in enumerate(Lane)}
+_MESSAGES = cast("Table", Message.__table__)
+_POSTPONE = EachRow(
+    _MESSAGES,
+    keys=("id",),
+    sets=("gateway_status", "billed_parts", "next_poll_at"),
+    fixed="polls = polls",
+    where="state = 'submitted'",
+)
+_HEARD: Sequence[ColumnClause[Any]] = (
+    column("id", BigId),
+    column("gateway_status", Text),
+    column("billed_parts", Integer),
+    column("moment", Instant),
+)
 
 
 class Asked(NamedTuple):
@@ -65,6 +84,7 @@ class Due(NamedTuple):
     request_id: str
     since: datetime
     polls: int  #: how often that was done already
+    lane: int  #: its place among the lanes
 
 
 def lease_due(
@@ -73,8 +93,9 @@ def lease_due(
     """Take up to *limit* distinct request_ids that are due, and since when; nobody else asks for them before *until*.
 
     They are to be asked in the order given. Every fourth, from where the dice put the first, is one of those that have
-    been due longest. The others are the youngest: asked least often, of the first *rungs* steps of the ladder. So where
-    more is due than can be asked, codes that somebody waits for are heard of first, and no message waits for ever.
+    been due longest. The others are of the earliest lane, and there the youngest: asked least often, of the first
+    *rungs* steps of the ladder. So where more is due than can be asked, codes that somebody waits for are heard of
+    first, and no message waits for ever.
     """
     if not limit:
         return {}
@@ -84,40 +105,64 @@ def lease_due(
     if len(longest) > limit:
         youngest = _youngest(session, limit, now, rungs)
     else:
-        youngest = sorted(longest, key=lambda due: due.polls)
+        youngest = sorted(longest, key=lambda due: (due.lane, due.polls))
     taken = _mixed(longest, youngest, limit, first=int(dice() * OLDEST_SHARE))
     if taken:
         session.execute(
             update(Message)
-            .where(Message.request_id.in_(taken), Message.state == MessageState.SUBMITTED)
+            .where(among(session, Message.request_id, taken), Message.state == MessageState.SUBMITTED)
             .values(next_poll_at=until, polls=Message.polls + 1),
             execution_options={"synchronize_session": False},
         )
     return taken
 
 
-def _due(session: Session, limit: int, now: datetime, *criteria: ColumnElement[bool]) -> list[Due]:
-    """One request_id more than *limit*, if there are so many; those due longest first."""
-    found: dict[str, Due] = {}
+def _due(session: Session, limit: int, now: datetime, lane: Lane | None = None, polls: int | None = None) -> list[Due]:
+    """One request_id more than *limit*, if there are so many; those due longest first, of one rung of a lane or all."""
+    statement = _due_statement(of_a_rung=lane is not None)
+    wanted = {"now": now, "most": limit + 1} | ({} if lane is None else {"lane": lane, "polls": polls})
     for rows_looked_at in ((limit + 1) * each for each in ROWS_PER_REQUEST):
-        due = session.execute(
-            select(Message.request_id, Message.next_poll_at, Message.polls)
-            .where(Message.state == MessageState.SUBMITTED, Message.next_poll_at <= now, *criteria)
-            .order_by(Message.next_poll_at)
-            .limit(rows_looked_at)
-        ).all()
-        for row in due:
-            found.setdefault(row.request_id, Due(*row))  # type: ignore[arg-type]
-        if len(found) > limit or len(due) < rows_looked_at:
+        found = session.execute(statement, wanted | {"rows": rows_looked_at}).all()
+        if len(found) > limit or sum(row.rows for row in found) < rows_looked_at:
             break
-    return list(found.values())[: limit + 1]
+    return [Due(*row[:4]) for row in found]
+
+
+@cache
+def _due_statement(*, of_a_rung: bool) -> Select[Any]:
+    """Made once: where more is due than is asked, a lease takes two dozen of these."""
+    own = _MESSAGES.c
+    place, until = [own.next_poll_at], [bindparam("now", type_=own.next_poll_at.type)]
+    first: Sequence[ColumnElement[bool]] = ()
+    if of_a_rung:
+        # Bounded and ordered by all three: else PostgreSQL, with statistics of an hour ago, may take the index that
+        # knows no rungs, and walk past all that is due to find that a rung has nothing.
+        rung = [bindparam("lane", type_=own.lane.type), bindparam("polls", type_=own.polls.type)]
+        place, until = [own.lane, own.polls, *place], [*rung, *until]
+        first = (tuple_(own.lane, own.polls) >= tuple_(*rung),)
+    due = (
+        select(own.request_id, own.next_poll_at, own.polls, own.lane)
+        .where(own.state == MessageState.SUBMITTED, *first, tuple_(*place) <= tuple_(*until))
+        .order_by(*place)
+        .limit(bindparam("rows"))
+        .subquery()
+    )
+    since, rows = func.min(due.c.next_poll_at).label("since"), func.count().label("rows")
+    lane = func.min(case(_PLACES, value=due.c.lane))  # two tenants' messages may share a request_id
+    return (
+        select(due.c.request_id, since, func.min(due.c.polls), lane, rows)
+        .group_by(due.c.request_id)
+        .order_by(since)
+        .limit(bindparam("most"))
+    )
 
 
 def _youngest(session: Session, limit: int, now: datetime, rungs: int) -> list[Due]:
     found: list[Due] = []
-    for polls in range(rungs):
-        if len(found) < limit:
-            found += _due(session, limit, now, Message.polls == polls)
+    for lane in Lane:
+        for polls in range(rungs):
+            if len(found) < limit:
+                found += _due(session, limit, now, lane, polls)
     return found
 
 
@@ -135,12 +180,13 @@ def _mixed(longest: Sequence[Due], youngest: Sequence[Due], limit: int, *, first
 def hand_back(session: Session, due: Mapping[str, datetime], *, leased_until: datetime) -> None:
     """These were leased, but nobody asked for them: they are due as long as they were, and no question is counted."""
     if due:
-        leased = (Message.request_id.in_(due), Message.state == MessageState.SUBMITTED)
-        since = case({one: literal(at, Instant) for one, at in due.items()}, value=Message.request_id)
+        names = (column("request_id", Text), column("since", Instant))
+        back = given(session, "back", names, list(due.items()))
         session.execute(
             update(Message)
-            .where(*leased, Message.next_poll_at == leased_until)
-            .values(next_poll_at=since, polls=Message.polls - 1),
+            .where(Message.request_id == back.c.request_id, Message.state == MessageState.SUBMITTED)
+            .where(Message.next_poll_at == leased_until)
+            .values(next_poll_at=back.c.since, polls=Message.polls - 1),
             execution_options={"synchronize_session": False},
         )
 
@@ -153,11 +199,11 @@ def record_answers(
     Rows of strangers are left alone. What is still on its way is asked for again later; past its deadline it becomes
     unknown.
     """
-    asked = _asked(session, answers)
+    asked = _asked(session, answers) if answers else []
     told = [(one, report) for one in asked if (report := _about(one, asked, answers[one.request_id] or ()))]
     news = [_row(one, report, now) for one, report in told if _is_news(one, report)]
     if news:
-        session.execute(insert(Report), news)
+        insert_all(session, cast("Table", Report.__table__), news)
     _finish(session, told, MessageState.DELIVERED, now)
     _finish(session, told, MessageState.FAILED, now)
     finished = {one.id for one, report in told if report.state}
@@ -169,10 +215,10 @@ def record_answers(
 
 
 def _asked(session: Session, request_ids: Iterable[str]) -> list[Asked]:
-    columns = [getattr(Message, name) for name in Asked._fields]
+    columns = [_MESSAGES.c[name] for name in Asked._fields]
     open_states = [MessageState.SUBMITTED, MessageState.UNKNOWN]  # a late report still resolves an unknown one
-    of_requests = (Message.request_id.in_(list(request_ids)), Message.state.in_(open_states))
-    return [Asked(*row) for row in session.execute(select(*columns).where(*of_requests).order_by(Message.id))]
+    of_requests = (among(session, Message.request_id, request_ids), Message.state.in_(open_states))
+    return sorted((Asked(*row) for row in session.execute(select(*columns).where(*of_requests))), key=itemgetter(0))
 
 
 def _about(one: Asked, asked: Sequence[Asked], reports: Sequence[GatewayReport]) -> GatewayReport | None:
@@ -208,12 +254,11 @@ def _finish(session: Session, told: Sequence[tuple[Asked, GatewayReport]], state
     if not ended:
         return
     delivered = state is MessageState.DELIVERED
-    heard = _values(
-        [
-            (one.id, report.gateway_status, report.billed_parts, (report.delivered_at or now) if delivered else None)
-            for one, report in ended
-        ]
-    )
+    rows = [
+        (one.id, report.gateway_status, report.billed_parts, (report.delivered_at or now) if delivered else None)
+        for one, report in ended
+    ]
+    heard = given(session, "heard", _HEARD, rows)
     move(
         session,
         state,
@@ -241,39 +286,15 @@ def _postpone(
     session: Session, waiting: Sequence[Asked], heard: Mapping[int, GatewayReport], now: datetime, schedule: Schedule
 ) -> None:
     """Ask again later, and remember the gateway's last word."""
-    if not waiting:
-        return
-    again = _values(
-        [
-            (
-                one.id,
-                heard[one.id].gateway_status if one.id in heard else one.gateway_status,
-                heard[one.id].billed_parts if one.id in heard else one.billed_parts,
-                now + schedule.next_after(one.polls),
-            )
-            for one in waiting
-        ]
-    )
-    session.execute(
-        update(Message)
-        .where(Message.id == again.c.id, Message.state == MessageState.SUBMITTED)
-        .values(
-            gateway_status=again.c.gateway_status,
-            billed_parts=func.coalesce(again.c.billed_parts, Message.billed_parts),
-            next_poll_at=again.c.moment,
-        ),
-        execution_options={"synchronize_session": False},
-    )
-
-
-def _values(rows: Sequence[tuple[int, str | None, int | None, datetime | None]]) -> CTE:
-    names: tuple[ColumnClause[Any], ...] = (
-        column("id", BigId),
-        column("gateway_status", Text),
-        column("billed_parts", Integer),
-        column("moment", Instant),
-    )
-    # Literals keep their type where every value of a column is NULL, which PostgreSQL would take for text.
-    types = [name.type for name in names]
-    typed = [tuple(literal(cell, kind) for cell, kind in zip(row, types, strict=True)) for row in rows]
-    return values(*names, name="heard").data(typed).cte("heard")
+    words = [(one, heard.get(one.id) or one) for one in waiting]
+    rows = [
+        (
+            one.id,
+            said.gateway_status,
+            one.billed_parts if said.billed_parts is None else said.billed_parts,
+            now + schedule.next_after(one.polls),
+        )
+        for one, said in words
+    ]
+    if rows:
+        _POSTPONE.run(session, rows)
