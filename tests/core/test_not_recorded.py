@@ -116,7 +116,7 @@ def test_who_cannot_store_even_that_leaves_the_batch_to_upkeep(sessions: Session
     answer, _ = room._post(claimed)  # type: ignore[arg-type]
 
     with capture_logs() as logs, nothing_can_be_stored(sessions):
-        room._record(claimed, Outcome(answer, gate))  # type: ignore[arg-type]
+        room.recording.store(claimed, Outcome(answer, gate))  # type: ignore[arg-type]
     left = states_of(sessions)
     clock.at = NOON + timedelta(hours=1)
     an_upkeep(sessions, clock).sweep()

@@ -1,9 +1,9 @@
 """The circuits, shared by all workers: whether the gateway is called as usual, or by one probe at a time."""
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -67,8 +67,7 @@ def forget_all(session: Session, account_ids: Select[int]) -> None:
 def forget_failures(session: Session, account_id: int, room: Room) -> None:
     """A call went well that found the circuit closed: one that was under way when it opened changes nothing."""
     # Nearly always there is nothing to forget, and no row is written.
-    some = (*_this(account_id, room), Circuit.state == CircuitState.CLOSED, Circuit.failures > 0)
-    session.execute(update(Circuit).where(*some).values(failures=0, reason=None, http_status=None))
+    session.connection().execute(_FORGET, {"this_account": account_id, "this_room": room})
 
 
 def fail(
@@ -109,5 +108,12 @@ def _this(account_id: int, room: Room) -> tuple[ColumnElement[bool], ...]:
     return Circuit.account_id == account_id, Circuit.room == room
 
 
+CIRCUITS = cast("Table", Circuit.__table__)
+_FORGET = (
+    update(CIRCUITS)
+    .where(CIRCUITS.c.account_id == bindparam("this_account"), CIRCUITS.c.room == bindparam("this_room"))
+    .where(CIRCUITS.c.state == CircuitState.CLOSED, CIRCUITS.c.failures > 0)
+    .values(failures=0, reason=None, http_status=None)
+)
 _NOTHING = {"reason": None, "http_status": None, "opened_at": None, "probe_at": None}
 _WELL = {"state": CircuitState.CLOSED, "failures": 0, "probes": 0} | _NOTHING

@@ -70,6 +70,7 @@ _MOVED = (
 )
 _LEAST = 1 + Moved._fields.index("error_no")
 _LOOKED_AT = {
+    MessageState.POSTING: 1 + Moved._fields.index("send_at"),  # for when it is accepted
     MessageState.SUBMITTED: 1 + Moved._fields.index("send_at"),
     MessageState.DELIVERED: 1 + Moved._fields.index("delivered_at"),
 }

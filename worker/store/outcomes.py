@@ -8,23 +8,46 @@ better. What a person has decided meanwhile stands.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Text, column, insert, select, update, values
+from sqlalchemy import ColumnElement, Table, Text, column, insert, select, update, values
 from sqlalchemy.orm import Session
 
 from models import Batch, Message, Report
-from models.base import BigId
+from models.base import BigId, listed
 from models.lifecycle import BatchState, MessageState
 from worker.errors import GatewayError
 from worker.gateway import Acceptance, AcceptedSms, RefusedSms
 from worker.store.claims import Claimed
-from worker.store.moves import move
+from worker.store.lots import EachRow
+from worker.store.moves import MOVED, Seen, move, owe
 
 OPEN = frozenset({MessageState.POSTING, MessageState.UNCONFIRMED})
 NO_TROUBLE = {"reason": None, "error_no": None, "http_status": None}
 NOT_ANSWERED = "not_in_the_answer"
 LONGEST_MS = 2**31 - 1  #: what the column holds; a clock may be set forward by years while a post is under way
+
+
+_OPEN_BATCH = f"state IN ({listed(frozenset({BatchState.POSTING, BatchState.UNCONFIRMED}))})"
+_ACCEPT_BATCHES = EachRow(
+    cast("Table", Batch.__table__),
+    keys=("id", "worker", "created_at"),
+    sets=("accepted", "answer_ms", "finished_at"),
+    fixed="state = 'accepted', refused = 0, lease_until = NULL, begins_by = NULL, reason = NULL, error_no = NULL, "
+    "http_status = NULL",
+    where=_OPEN_BATCH,
+)
+_ACCEPT = EachRow(
+    cast("Table", Message.__table__),
+    keys=("id", "batch_id"),
+    sets=("request_id", "message_id", "submitted_at", "next_poll_at"),
+    fixed="state = 'submitted', finalized_at = NULL, delivered_at = NULL, reason = NULL, split = NULL",
+    where=f"state IN ({listed(OPEN)})",
+)
+
+
+class NotAsClaimed(Exception):
+    """A batch or a message is not any more what it was when it was claimed."""
 
 
 def lock(session: Session, claimed: Claimed) -> bool:
@@ -35,6 +58,40 @@ def lock(session: Session, claimed: Claimed) -> bool:
     """
     ours = (Batch.id == claimed.batch_id, Batch.worker == claimed.worker, Batch.created_at == claimed.claimed_at)
     return session.execute(select(Batch.id).where(*ours).with_for_update()).first() is not None
+
+
+class Accepted(NamedTuple):
+    """A batch of which the gateway took every message."""
+
+    claimed: Claimed
+    answer: Acceptance
+    took: timedelta | None
+    first_poll_at: datetime
+
+
+def accept_all(session: Session, accepted: Sequence[Accepted], *, now: datetime) -> None:
+    """Store the ids of batches that the gateway took whole. Raises `NotAsClaimed` if something came between.
+
+    Then nothing may be committed: `accept_batch` knows for each of them what to do.
+    """
+    batches = [
+        (one.claimed.batch_id, one.claimed.worker, one.claimed.claimed_at, len(one.answer.accepted), _ms(one.took), now)
+        for one in accepted
+    ]
+    messages = [
+        (sms.reference, one.claimed.batch_id, sms.request_id, sms.message_id, now, one.first_poll_at)
+        for one in accepted
+        for sms in one.answer.accepted
+    ]
+    if _ACCEPT_BATCHES.run(session, batches) != len(batches) or _ACCEPT.run(session, messages) != len(messages):
+        raise NotAsClaimed
+    moved = [
+        one.claimed.known[sms.reference]._replace(request_id=sms.request_id, submitted_at=now)
+        for one in accepted
+        for sms in one.answer.accepted
+    ]
+    session.info.setdefault(MOVED, []).extend(Seen(one, MessageState.SUBMITTED, now) for one in moved)
+    owe(session, moved, MessageState.SUBMITTED, now=now)
 
 
 def accept_batch(
@@ -119,13 +176,17 @@ def _close(
     session: Session, batch_id: int, state: BatchState, now: datetime, took: timedelta | None, **outcome: Any
 ) -> None:
     if took is not None:
-        outcome["answer_ms"] = min(max(0, round(took / timedelta(milliseconds=1))), LONGEST_MS)
+        outcome["answer_ms"] = _ms(took)
     session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state.in_([BatchState.POSTING, BatchState.UNCONFIRMED]))
         .values({"state": state, "finished_at": now, "lease_until": None, "begins_by": None} | NO_TROUBLE | outcome),
         execution_options={"synchronize_session": False},
     )
+
+
+def _ms(took: timedelta | None) -> int | None:
+    return None if took is None else min(max(0, round(took / timedelta(milliseconds=1))), LONGEST_MS)
 
 
 def _submit(
