@@ -3,17 +3,18 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 
 import pytest
-from builders import Sessions, a_submission, all_of, stored
+from builders import NOON, Sessions, a_submission, all_of, stored
 from servers import wait_for
 
 from models import Message
 from models.lifecycle import Lane
 from worker.gateway import OutgoingSms
 from worker.gateway.memory import MemoryGateway
-from worker.submission import LastLook
+from worker.seats import LastLook, lanes_for
 from worker.turnstile import Turnstile
 
 EVERY = tuple(Lane)
@@ -206,3 +207,30 @@ def test_of_two_bells_at_the_same_moment_one_looks_at_every_lane(sessions: Sessi
         list(workers.map(ring, [1, 1]))
 
     assert state_of(sessions, Lane.BULK) == {"submitted"}
+
+
+def test_a_bell_that_takers_posts_kept_from_a_lane_is_rung_for_when_these_are_over(sessions: Sessions) -> None:
+    """They look for nothing more themselves: what is queued would wait for the next sweep."""
+    stored(sessions, lane=Lane.BULK)
+    room, turnstile = a_submission(sessions), Turnstile(3, Event())
+    turnstile.take_places(1, 3, may=lambda inside: Lane.NORMAL in lanes_for(3, inside), patience_seconds=0)
+    lanes = LastLook(turnstile)
+
+    turnstile.run(lambda: room.post_next(lanes=lanes))
+    is_due = room.is_due(lanes.kept_from)
+    left_word = turnstile.leave_word()
+
+    assert (lanes.kept_from, is_due, left_word) == ([Lane.NORMAL, Lane.BULK], True, True)
+    assert not lanes.would_see_more()
+    assert turnstile.give_back(2)
+
+
+def test_a_bell_that_was_kept_from_nothing_that_is_due_leaves_no_word(sessions: Sessions) -> None:
+    stored(sessions, lane=Lane.BULK, send_at=NOON + timedelta(hours=1))
+    room, turnstile = a_submission(sessions), Turnstile(3, Event())
+    turnstile.take_places(1, 3, may=lambda inside: inside < 3, patience_seconds=0)
+    lanes = LastLook(turnstile)
+
+    turnstile.run(lambda: room.post_next(lanes=lanes))
+
+    assert not room.is_due(lanes.kept_from)
