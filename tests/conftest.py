@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,12 @@ TEMPLATE = "sms_test_template"
 
 _redis_databases = itertools.cycle(range(1, 16))
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> None:
+    """Python and its children leave a SIGINT alone that their parent ignores, as a shell's does in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

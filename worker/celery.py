@@ -14,6 +14,7 @@ from worker import log
 from worker.errors import SettingsError
 from worker.settings import Settings, load_settings
 
+OTHER_THREADS = 10  # one asks for all reports, some tell producers, the others hear bells and sweep
 BELLS = ("sms.submission", "sms.polling", "sms.callbacks", "sms.upkeep")
 LANES = tuple(f"sms.{lane}" for lane in Lane)
 
@@ -59,7 +60,7 @@ app.conf.update(
     # child (-P processes; for -P prefork Celery takes this setting) has all of that once more; gevent never restores
     # unacknowledged messages, and is refused.
     worker_pool="threads",
-    worker_concurrency=settings.gateway_connections + settings.poll_connections + 6,
+    worker_concurrency=settings.gateway_connections + OTHER_THREADS,
     worker_prefetch_multiplier=1,
     worker_consumer="worker.order_tasks:KeepingConsumer",
     worker_send_task_events=False,
@@ -70,7 +71,7 @@ app.conf.update(
         "ring lost bells": {"task": "sms.ring", "schedule": 1.0, "options": {"expires": 5}},
         "poll": {"task": "sms.poll_reports", "schedule": 1.0, "options": {"expires": 5}},
         "sweep": {"task": "sms.sweep", "schedule": 5.0, "options": {"expires": 30}},
-        "delete old messages": {"task": "sms.delete_old", "schedule": 3600.0, "options": {"expires": 3000}},
+        "delete old messages": {"task": "sms.delete_old", "schedule": 60.0, "options": {"expires": 50}},
     },
 )
 if settings.broker.startswith(("amqp", "pyamqp")):

@@ -233,10 +233,10 @@ def count_post(lane: Lane, outcome: str, *, messages: int, took: timedelta | Non
         ours().count("sms_gateway_errors", Room.POSTING, error)
 
 
-def count_poll(outcome: str, *, took: timedelta, error: str | None = None) -> None:
-    """A question ended in *outcome*, for which the gateway took so long."""
-    ours().count("sms_polls", outcome)
-    ours().observe("sms_poll_seconds", outcome, values=[took.total_seconds()])
+def count_polls(outcome: str, *, took: Sequence[timedelta], error: str | None = None) -> None:
+    """Questions ended in *outcome*, for each of which the gateway took so long."""
+    ours().count("sms_polls", outcome, amount=len(took))
+    ours().observe("sms_poll_seconds", outcome, values=[each.total_seconds() for each in took])
     if error:
         ours().count("sms_gateway_errors", Room.POLLING, error)
 

@@ -1,10 +1,11 @@
 """Taking orders in: read them, check them, store many at once. Only what is committed may be taken off the broker."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
+from typing import Any, Protocol
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,7 +19,9 @@ from worker.order_fields import Terms
 from worker.orders import Block, Cancel, New, Order, Refusal, Resolve
 from worker.store import admission, blocks, decisions
 from worker.store import intake as store
+from worker.store.claims import Claimed
 from worker.store.engine import DATABASE_TROUBLE
+from worker.store.moves import Moved
 from worker.store.noted import note
 
 log = structlog.get_logger()
@@ -34,6 +37,8 @@ class Taken:
     refused: int = 0
     moved: int = 0  #: messages that a cancel stopped, or that a resolve queued again or dropped
     unmatched: list[Cancel] = field(default_factory=list)  #: cancels of messages that are not there, or not yet
+    claimed: list[Claimed] = field(default_factory=list)  #: what of it is to be posted at once
+    waiting: int = 0  #: what of it is queued
 
     def add(self, other: "Taken") -> "Taken":
         """Both together."""
@@ -42,7 +47,31 @@ class Taken:
             self.refused + other.refused,
             self.moved + other.moved,
             self.unmatched + other.unmatched,
+            self.claimed + other.claimed,
+            self.waiting + other.waiting,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Orders of a lane, and what they were read against."""
+
+    orders: Sequence[Order]
+    terms: Terms
+
+    @property
+    def only_new(self) -> bool:
+        """Whether nobody cancels or blocks in the same breath what is to be found queued then."""
+        return all(isinstance(order, New | Refusal) for order in self.orders)
+
+
+class Offer(Protocol):
+    """What may be posted at once of what is stored."""
+
+    def take(
+        self, session: Session, rows: Sequence[Mapping[str, Any]], lane: Lane
+    ) -> tuple[Mapping[str, Moved], Sequence[Claimed]] | None:
+        """Store *rows* (no uid twice), some of them in batches to post once this is committed; None to queue all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +82,22 @@ class Intake:
     terms: Callable[[Lane], Terms]
     now: Callable[[], datetime]
 
-    def take_raw(self, raws: Sequence[bytes], lane: Lane) -> Taken:
-        """Store what lies on a lane's list, oldest first. Raises SQLAlchemy's errors while the database is away."""
+    def read(self, raws: Sequence[bytes], lane: Lane) -> Read:
+        """Read what lies on a lane's list, oldest first. Never raises."""
         terms = self.terms(lane)
-        return self._store([order for raw in raws for order in _read(raw, terms)], terms)
+        return Read([order for raw in raws for order in _read(raw, terms)], terms)
+
+    def store(self, read: Read, *, offer: Offer | None = None) -> Taken:
+        """Store what was read, and claim of it what *offer* says; with an offer, it must be `Read.only_new`.
+
+        Raises SQLAlchemy's errors while the database is away.
+        """
+        return self._store(read.orders, read.terms, offer)
 
     def take(self, envelope: Envelope, lane: Lane) -> Taken:
-        """The same for one order that came as an ordinary Celery task."""
+        """Both for one order that came as an ordinary Celery task, and is queued."""
         terms = self.terms(lane)
-        return self._store(list(orders_of.read(envelope, terms)), terms)
+        return self._store(orders_of.read(envelope, terms), terms)
 
     def refuse(self, queue: str, refusal: Refusal) -> None:
         """Keep an order that no lane could read."""
@@ -81,12 +117,12 @@ class Intake:
             if kept:
                 store.insert_refusals(session, [(_queue(lane), one) for one in kept], now=now)
 
-    def _store(self, orders: Sequence[Order], terms: Terms) -> Taken:
+    def _store(self, orders: Sequence[Order], terms: Terms, offer: Offer | None = None) -> Taken:
         if not orders:
             return Taken()
         try:
             with self.sessions.begin() as session:
-                return _write(session, orders, terms)
+                return _write(session, orders, terms, offer)
         except Exception as error:
             if isinstance(error, DATABASE_TROUBLE) and not _beyond_a_limit(error):
                 raise
@@ -131,9 +167,9 @@ def _body(order: New) -> bytes:
         return order.envelope.raw
 
 
-def _read(raw: bytes, terms: Terms) -> list[Order]:
+def _read(raw: bytes, terms: Terms) -> Sequence[Order]:
     try:
-        return list(orders_of.read(envelopes.unpack(raw), terms))
+        return orders_of.read(envelopes.unpack(raw), terms)
     except OrderRefused as refused:
         task, uid = envelopes.task_id_of(raw)
         return [Refusal(refused.reason, refused.explanation, raw, task=task, uid=uid)]
@@ -143,21 +179,25 @@ def _read(raw: bytes, terms: Terms) -> list[Order]:
         return [Refusal("not_readable", "The worker could not read this order; please report it.", raw)]
 
 
-def _write(session: Session, orders: Sequence[Order], terms: Terms) -> Taken:
+def _write(session: Session, orders: Sequence[Order], terms: Terms, offer: Offer | None) -> Taken:
     taken = Taken()
     refusals: list[Refusal] = []
+    if offer:  # all that is new in one run, or each would be offered the same places
+        orders = sorted(orders, key=lambda order: not isinstance(order, New))
     # In their order, so that no cancel overtakes its own message, and yet many inserts at once.
     for kind, run in groupby(orders, key=type):
         if kind is New:
             new = [order for order in run if isinstance(order, New)]
-            stored, kept_out = _insert(session, new, terms)
+            stored, claimed, kept_out = _insert(session, new, terms, offer)
             taken.stored += stored
+            taken.claimed += claimed
             refusals += kept_out
             note(session, "sms_orders", terms.lane, "repeated", amount=len(new) - stored - len(kept_out))
         else:
             for order in run:
                 _carry_out(session, order, terms, taken, refusals)
                 note(session, "sms_orders", terms.lane, "carried_out", amount=kind is not Refusal)
+    taken.waiting = taken.stored - sum(len(one.messages) for one in taken.claimed)
     note(session, "sms_orders", terms.lane, "stored", amount=taken.stored)
     if refusals:
         kept = [(_queue(terms.lane), refusal) for refusal in refusals]
@@ -185,7 +225,9 @@ def _carry_out(session: Session, order: Order, terms: Terms, taken: Taken, refus
             refusals.append(order)
 
 
-def _insert(session: Session, new: Sequence[New], terms: Terms) -> tuple[int, list[Refusal]]:
+def _insert(
+    session: Session, new: Sequence[New], terms: Terms, offer: Offer | None
+) -> tuple[int, Sequence[Claimed], list[Refusal]]:
     admission.let_one_in_at_a_time(session, terms)
     new = _not_refused_before(session, new, terms)
     kept_out = admission.refusals_of(session, [order.row for order in new], terms)
@@ -194,11 +236,15 @@ def _insert(session: Session, new: Sequence[New], terms: Terms) -> tuple[int, li
     first: dict[str, New] = {}
     for order in admitted:
         first.setdefault(order.row["uid"], order)
-    inserted = store.insert_messages(session, [one.row for one in first.values()])
+    rows = [one.row for one in first.values()]
+    inserted, claimed = (offer and rows and offer.take(session, rows, terms.lane)) or (
+        store.insert_messages(session, rows),
+        [],
+    )
     repeated = [one for one in admitted if one.row["uid"] not in inserted or one is not first[one.row["uid"]]]
     stored = store.contents_of(session, {one.row["uid"] for one in repeated}) if repeated else {}
     reused = [one for one in repeated if stored[one.row["uid"]] != store.content_of(one.row)]
-    return len(inserted), [*refused, *(_refused(one, _reused(one)) for one in reused)]
+    return len(inserted), claimed, [*refused, *(_refused(one, _reused(one)) for one in reused)]
 
 
 def _not_refused_before(session: Session, new: Sequence[New], terms: Terms) -> Sequence[New]:

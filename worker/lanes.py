@@ -133,10 +133,15 @@ class LaneLists:
         """
         return bool(self._done(keys=[*self._inflight(lane), self.queue(lane)], args=[self._tokens[lane], *requeue]))
 
-    def wait(self, lane: Lane, *, seconds: float) -> None:
-        """Return as soon as an order of default priority is there, or after *seconds*."""
+    def wait(self, lane: Lane, *, seconds: float) -> bool:
+        """Return True as soon as an order of default priority is there, or False after *seconds*."""
         # Moving the newest onto its own place changes nothing, and blocks while there is none.
-        self._redis.blmove(self.queue(lane), self.queue(lane), seconds, "LEFT", "LEFT")  # type: ignore[arg-type]
+        found = self._redis.blmove(self.queue(lane), self.queue(lane), seconds, "LEFT", "LEFT")  # type: ignore[arg-type]
+        return found is not None
+
+    def any(self, lane: Lane) -> bool:
+        """Whether there is anything to take, of whatever priority. Writes nothing, where `take` always does."""
+        return bool(self._redis.exists(self._inflight(lane)[0], *self._sublists(lane)))
 
     def beat(self) -> None:
         """Show that this process is alive."""

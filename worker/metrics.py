@@ -66,12 +66,12 @@ class HouseCollector(Collector):
         queues = figures.queues(session, now=now)
         unconfirmed = figures.unconfirmed(session)
         waiting = {lane: queue.waiting for lane, queue in queues.items()}
-        later = {lane: queue.queued - queue.waiting for lane, queue in queues.items()}
+        later = {lane: queue.later for lane, queue in queues.items()}
         quiet_now: dict[str, float] = {lane: self._quiet.cover(lane, now) for lane in Lane}
         ages = {lane: (now - queue.oldest_at).total_seconds() for lane, queue in queues.items() if queue.oldest_at}
         doubt_at = figures.oldest_unconfirmed_at(session)
         states: dict[str, float] = {
-            MessageState.QUEUED: sum(queue.queued for queue in queues.values()),
+            MessageState.QUEUED: sum(queue.waiting + queue.later for queue in queues.values()),
             MessageState.POSTING: figures.posting(session),
             MessageState.SUBMITTED: figures.submitted(session),
             MessageState.UNCONFIRMED: sum(unconfirmed.values()),

@@ -1,8 +1,9 @@
 """Posting: claim a batch, commit, post it once, store what came of it."""
 
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -11,76 +12,30 @@ from sqlalchemy.orm import Session, sessionmaker
 from structlog.contextvars import bound_contextvars
 
 from models.lifecycle import Lane
-from worker import instruments, quiet, trouble
-from worker.backoff import backoff
+from worker import quiet
 from worker.errors import (
-    AccountRefused,
-    BatchRefused,
     GatewayError,
-    GatewayUnavailable,
     NeverPosted,
-    NicknameRefused,
-    NotRecorded,
     SubmissionUnconfirmed,
 )
 from worker.gateway import Acceptance, Gateway
 from worker.pace import Pace
 from worker.quiet import QuietLanes
+from worker.recording import Posted, Recording
 from worker.rota import Rota
-from worker.store import accounts, claims, outcomes
+from worker.seats import every_lane
+from worker.store import accounts, claims
 from worker.store.accounts import Gate
-from worker.store.claims import Claimant, Claimed, Linger
-from worker.store.engine import DATABASE_TROUBLE, reading
-from worker.store.moves import OWED
+from worker.store.claims import Claimant, Claimed, Linger, Way
+from worker.store.engine import reading
+from worker.together import Together
 from worker.trouble import Outcome
-from worker.turnstile import Turnstile
 
 log = structlog.get_logger()
 
-RECORD_PAUSE = (timedelta(seconds=0.1), timedelta(seconds=5))
+FREE = Gate()
+AT_ONCE = 64  # batches whose answers are stored in one transaction
 LEASE_MARGIN = timedelta(seconds=15)  # past the time-outs; an answer stored still later is not lost either
-NOT_RECORDED = "answer_not_recorded"
-#: a metric's word for what came of a post; whatever else came is "unconfirmed"
-OUTCOMES: Mapping[type, str] = {
-    Acceptance: "accepted",
-    BatchRefused: "refused",
-    NicknameRefused: "refused",
-    AccountRefused: "account_refused",
-    GatewayUnavailable: "unavailable",
-}
-MISTAKES = 2  # of ours, that an answer in hand is tried again after
-
-
-def lanes_for(width: int, inside: int) -> Sequence[Lane]:
-    """The lanes that the last of those *inside* may post: the last seat is kept for OTP, the last but one from bulk.
-
-    So a message never waits for a connection that a later lane holds; with fewer than three seats none can be spared.
-    """
-    free = width - inside
-    if width < len(Lane) or free >= len(Lane) - 1:
-        return tuple(Lane)
-    return tuple(Lane)[: free + 1]
-
-
-class LastLook:
-    """The lanes that its caller may post just now, and those that it was told last."""
-
-    def __init__(self, turnstile: Turnstile) -> None:
-        self._turnstile = turnstile
-        self._told: Sequence[Lane] = tuple(Lane)
-
-    def __call__(self) -> Sequence[Lane]:
-        self._told = lanes_for(self._turnstile.width, self._turnstile.inside)
-        return self._told
-
-    def would_see_more(self) -> bool:
-        """Whether somebody who came in now might post lanes that the caller, who has left, was kept from."""
-        return len(lanes_for(self._turnstile.width, self._turnstile.inside + 1)) > len(self._told)
-
-
-def every_lane() -> Sequence[Lane]:
-    """No lane is kept back."""
-    return tuple(Lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +64,23 @@ class Submission:
     pace: Pace = field(default_factory=Pace)
     rota: Rota = field(default_factory=Rota)
     lingering: Mapping[Lane, Lock] = field(default_factory=lambda: {lane: Lock() for lane in Lane})
+    recording: Recording = field(init=False)
+    record: Together[Posted] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Answers that come while others are being stored are stored together."""
+        recording = Recording(
+            self.sessions,
+            self.account_id,
+            self.first_poll_after,
+            self.now,
+            self.wait,
+            self.on_owed,
+            self.leaving,
+            self.give_up_recording_after,
+        )
+        object.__setattr__(self, "recording", recording)
+        object.__setattr__(self, "record", Together(recording.store_together, most=AT_ONCE))
 
     def post_next(
         self, *, lanes: Callable[[], Sequence[Lane]] = every_lane, on_full: Callable[[], None] = lambda: None
@@ -129,11 +101,42 @@ class Submission:
             return self._linger(claimed)
         if claimed.leaves_more:
             on_full()
+        self.post_claimed(claimed, gate)
+        return True
+
+    def post_claimed(self, claimed: Claimed, gate: Gate = FREE) -> bool:
+        """Post a batch, whose claim is committed, and store what came of it; return whether all of it was taken.
+
+        *gate* is what stood in the way when it was claimed. Never raises.
+        """
+        began = time.monotonic()
         # No connection and no lock is held here: a slow gateway must not drain the database's pool.
         with bound_contextvars(batch_id=claimed.batch_id, lane=str(claimed.lane)):
             answer, took = self._post(claimed)
-            self._record(claimed, Outcome(answer, gate, slow=bool(took and took > self.slow_after), took=took))
-        return True
+            outcome = Outcome(answer, gate, slow=bool(took and took > self.slow_after), took=took)
+            posted = Posted(claimed, outcome)
+            if not self.record(posted):
+                self.recording.store(claimed, outcome)
+            self.pace.note_post(seconds=time.monotonic() - began)
+            return posted.is_plain
+
+    def is_due(self, lanes: Sequence[Lane]) -> bool:
+        """Whether any of *lanes* has something to post now."""
+        return self._best_lane(lanes) is not None
+
+    def way_for(self, lane: Lane) -> Way:
+        """What is before a message that comes by *lane* now."""
+        with reading(self.sessions) as session:
+            return self._way_for(session, lane, self.now())
+
+    def claimant_at_once(self, session: Session, lane: Lane) -> Claimant | None:
+        """Who claims what is being stored; None if it has to be queued."""
+        now = self.now()
+        return self._claimant(now) if self._way_for(session, lane, now) is Way.CLEAR else None
+
+    def _way_for(self, session: Session, lane: Lane, now: datetime) -> Way:
+        awake = self.quiet.awake(Lane, now)
+        return claims.way_for(session, self.account_id, lane, now=now, lanes=awake) if lane in awake else Way.KEPT
 
     def _best_lane(self, lanes: Sequence[Lane]) -> Lane | None:
         now = self.now()
@@ -160,25 +163,30 @@ class Submission:
         with self.sessions.begin() as session:
             session.connection()  # may wait for its turn; the lease begins after that
             now = self.now()
-            begins_by = now + self.connect_timeout + LEASE_MARGIN
-            lease_until = begins_by + self.call_timeout
-            claimant = Claimant(self.account_id, self.worker, now, begins_by, lease_until, self.recipients)
+            claimant = self._claimant(now)
             gate = accounts.gate_of(session, self.account_id)
             if gate.is_free:
                 return gate, self._claim_some(session, claimant, self.quiet.awake(lanes, now))
-            if gate.held or not accounts.take_probe(session, self.account_id, gate, now=now, until=lease_until):
+            if gate.held or not accounts.take_probe(
+                session, self.account_id, gate, now=now, until=claimant.lease_until
+            ):
                 return gate, None
             probe = claims.claim(session, claimant, limit=1, lanes=self.quiet.awake(Lane, now), rota=self.rota)
             if not isinstance(probe, Claimed):
                 accounts.give_back_probe(session, self.account_id, now=now)
             return gate, probe
 
+    def _claimant(self, now: datetime) -> Claimant:
+        begins_by = now + self.connect_timeout + LEASE_MARGIN
+        lease_until = begins_by + self.call_timeout
+        return Claimant(self.account_id, self.worker, now, begins_by, lease_until, self.recipients)
+
     def _claim_some(self, session: Session, claimant: Claimant, lanes: Sequence[Lane]) -> Claimed | Linger | None:
         def patience(lane: Lane, missing: int, oldest_at: datetime) -> timedelta:
             return self.pace.linger(lane, missing, oldest_at, now=claimant.now)
 
         # Where there is a limit, waiting for one's turn has filled the batch already.
-        chosen = claims.at_once if self.turn else patience
+        chosen = claims.no_patience if self.turn else patience
         limit = self.batch_max_messages
         claimed = claims.claim(session, claimant, limit=limit, lanes=lanes, patience=chosen, rota=self.rota)
         if isinstance(claimed, Claimed):
@@ -211,6 +219,9 @@ class Submission:
         """The second commit: from here on bytes may have left. Raises `NeverPosted` if the batch was given up."""
         if self.leaving():
             raise NeverPosted("the worker is to stop")
+        if claimed.begins_by:
+            self._go_on(claimed, claimed.begins_by)
+            return
         with self.sessions.begin() as session:
             session.connection()  # may wait for its turn; this process may have slept as well
             now = self.now()
@@ -224,101 +235,11 @@ class Submission:
             raise NeverPosted("the time to begin was over")
         self.on_begun(claimed.batch_id)
 
-    def _record(self, claimed: Claimed, outcome: Outcome) -> None:
-        began, tries, mistakes = self.now(), 0, 0
-        while True:
-            tries += 1
-            try:
-                with self.sessions.begin() as session:
-                    known = self._settle(session, claimed, outcome)
-            except DATABASE_TROUBLE as error:
-                if self.leaving() and self.now() - began > self.give_up_recording_after:
-                    self._drop(outcome.answer, "the database is away, and this worker is to stop")
-                    return
-                # An answer in hand is worth waiting for: without it these messages would be unconfirmed.
-                log.warning("answer_waits_for_database", error=type(error).__name__)
-                self.wait(backoff(tries, base=RECORD_PAUSE[0], ceiling=RECORD_PAUSE[1]).total_seconds())
-            except Exception as error:  # noqa: BLE001
-                mistakes += 1
-                outcome = self._after_mistakes(mistakes, outcome, error)
-                if mistakes > 2 * MISTAKES:
-                    return  # upkeep finds the batch when its lease runs out
-            else:
-                break
-        if not known:
-            self._drop(outcome.answer, "the database came from a backup and has forgotten this batch")
-            return
-        if session.info.get(OWED):
-            self.on_owed()
-        self._tell(claimed, outcome.answer)
-        _count(claimed, outcome)
-
-    def _after_mistakes(self, mistakes: int, outcome: Outcome, error: Exception) -> Outcome:
-        """What is to be recorded instead of an answer that cannot be."""
-        # Frames only: an error's words may hold a row, and its text.
-        frames = traceback.format_tb(error.__traceback__)
-        log.error("answer_not_recorded", error=type(error).__name__, frames=frames)
-        if mistakes != MISTAKES + 1:
-            return outcome
-        self._drop(outcome.answer, "a mistake of ours keeps it from being stored")
-        return replace(outcome, answer=NotRecorded(NOT_RECORDED))
-
-    def _drop(self, answer: Acceptance | GatewayError, why: str) -> None:
-        """Leave with an answer that cannot be stored; its ids go to the log, where a person finds them."""
-        ids = [(one.reference, one.request_id) for one in answer.accepted] if isinstance(answer, Acceptance) else []
-        log.error(
-            "answer_given_up",
-            outcome=type(answer).__name__,
-            taken=ids,
-            because=why,
-            hint="what had begun will be unconfirmed; these were taken",
-        )
-
-    def _settle(self, session: Session, claimed: Claimed, outcome: Outcome) -> bool:
-        """Store what came of a batch; return False if the database does not know it any more."""
-        now, batch_id, answer, took = self.now(), claimed.batch_id, outcome.answer, outcome.took
-        if not outcomes.lock(session, claimed):
-            return False
-        match answer:
-            case Acceptance():
-                first_poll_at = now + self.first_poll_after()
-                outcomes.accept_batch(session, batch_id, answer, now=now, first_poll_at=first_poll_at, took=took)
-            case NicknameRefused():
-                outcomes.refuse_batch(session, batch_id, answer, now=now, took=took)
-            case BatchRefused() if len(claimed.messages) == 1:
-                outcomes.refuse_batch(session, batch_id, answer, now=now, took=took)
-            case BatchRefused():
-                outcomes.split_batch(session, batch_id, answer, now=now, took=took)
-            case AccountRefused() | GatewayUnavailable() | NeverPosted():
-                outcomes.release_batch(session, batch_id, answer, now=now, took=took)
-            case _:
-                status = answer.http_status
-                outcomes.leave_unconfirmed(session, batch_id, answer.reason, now=now, http_status=status, took=took)
-        trouble.judge_post(session, self.account_id, outcome, now=now)
-        return True
-
-    def _tell(self, claimed: Claimed, outcome: Acceptance | GatewayError) -> None:
-        messages = len(claimed.messages)
-        if isinstance(outcome, Acceptance):
-            refused, unanswered = len(outcome.refused), len(outcome.unanswered)
-            accepted = len(outcome.accepted)
-            log.info("batch_accepted", messages=messages, accepted=accepted, refused=refused, unanswered=unanswered)
-        else:
-            log.warning("batch_not_accepted", messages=messages, outcome=type(outcome).__name__, reason=outcome.reason)
-
-
-def _count(claimed: Claimed, outcome: Outcome) -> None:
-    answer = outcome.answer
-    if isinstance(answer, Acceptance):
-        error = None
-    elif isinstance(answer, NeverPosted):
-        return  # nothing of it was ever to be seen on the wire
-    else:
-        error = instruments.error_word(answer.error_no, answer.http_status)
-    instruments.count_post(
-        claimed.lane,
-        OUTCOMES.get(type(answer), "unconfirmed"),
-        messages=len(claimed.messages),
-        took=outcome.took,
-        error=error,
-    )
+    def _go_on(self, claimed: Claimed, begins_by: datetime) -> None:
+        """The claim has begun it, in one commit; this process may have slept since."""
+        now = self.now()
+        if self.quiet.cover(claimed.lane, now):
+            raise NeverPosted("quiet hours have begun")
+        if now >= begins_by:
+            raise NeverPosted("the time to begin was over")
+        self.on_begun(claimed.batch_id)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Thread
 
@@ -12,7 +13,8 @@ from structlog.contextvars import bound_contextvars
 from models.lifecycle import Lane
 from worker import instruments
 from worker.backoff import backoff
-from worker.intake import Intake, Taken
+from worker.express import Express
+from worker.intake import Intake, Read, Taken
 from worker.lanes import HEARTBEAT_SECONDS, LaneLists
 from worker.store.engine import DATABASE_TROUBLE
 
@@ -38,13 +40,16 @@ class Takers:
         ring: Callable[[], None],
         stopping: Event,
         beat: Callable[[], None] = lambda: None,
+        express: Express | None = None,
     ) -> None:
-        """*ring* is called for what was stored, *beat* with every heartbeat."""
+        """*ring* is called for what was queued, *beat* with every heartbeat; without *express* all is queued."""
         self._lists = lists
         self._intake = intake
+        self._express = express
         self._ring = ring
         self._stopping = stopping
         self._beat_too = beat
+        self._emptied = dict.fromkeys(Lane, False)
         steps: list[tuple[str, Callable[[], None]]] = [("heartbeat", self._beat)]
         steps += [(f"lane {lane}", lambda lane=lane: self._take(lane)) for lane in Lane]  # type: ignore[misc]
         self._threads = [Thread(target=self._repeat, args=step, name=step[0], daemon=True) for step in steps]
@@ -103,13 +108,15 @@ class Takers:
             self._take_some(lane)
 
     def _take_some(self, lane: Lane) -> None:
-        raws = self._lists.take(lane, most=ORDERS_AT_ONCE, most_bytes=BYTES_AT_ONCE)
-        if not raws:
-            self._lists.wait(lane, seconds=IDLE_SECONDS)
+        if not self._is_some(lane):
             return
-        taken = self._intake.take_raw(raws, lane)
+        raws = self._lists.take(lane, most=ORDERS_AT_ONCE, most_bytes=BYTES_AT_ONCE)
+        self._emptied[lane] = len(raws) < ORDERS_AT_ONCE
+        if not raws:
+            return
+        taken = self._store(self._intake.read(raws, lane))
         requeue = self._again(taken, lane)
-        if taken.stored or taken.moved:
+        if taken.waiting or taken.moved:
             self._ring()  # at once; if letting go of them fails, the repeat stores nothing new and would not ring
         self._lists.done(lane, requeue=requeue)
         log.info(
@@ -121,6 +128,31 @@ class Takers:
         )
         if requeue:
             self._stopping.wait(REQUEUE_SECONDS)
+
+    def _store(self, read: Read) -> Taken:
+        """Store what was read: at once if it is queued, or as much at a time as there are places to post from."""
+        if not (self._express and read.only_new):
+            return self._intake.store(read)
+        taken, orders = Taken(), read.orders
+        while orders:
+            with self._express.places(read.terms.lane, len(orders)) as places:
+                some, orders = places.fill(orders)
+                stored = self._intake.store(replace(read, orders=some), offer=places)
+                places.post(stored)
+            if stored.waiting:
+                self._ring()
+            taken = taken.add(stored)
+        return taken
+
+    def _is_some(self, lane: Lane) -> bool:
+        """Wait for an order where the list was emptied and, where many come, for a full batch; whether there may be."""
+        if not self._emptied[lane]:
+            return True
+        if not self._lists.wait(lane, seconds=IDLE_SECONDS):
+            return self._lists.any(lane)
+        if self._express:
+            self._stopping.wait(self._express.linger(lane).total_seconds())
+        return True
 
     def _again(self, taken: Taken, lane: Lane) -> list[bytes]:
         """Cancels of messages that another taker may be storing at this moment."""

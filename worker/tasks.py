@@ -18,9 +18,9 @@ from worker.bell import Ringer
 from worker.celery import app, settings
 from worker.errors import CallbackFailed
 from worker.order_fields import is_of_our_own
+from worker.seats import LastLook
 from worker.store.callbacks import Owed
 from worker.store.engine import DATABASE_TROUBLE
-from worker.submission import LastLook
 from worker.wiring import House
 
 log = structlog.get_logger()
@@ -60,10 +60,17 @@ def submit_batches() -> None:
         rooms.bell.heard()
         lanes = LastLook(rooms.posting)
         early = rooms.posting.run(lambda: rooms.submission.post_next(lanes=lanes, on_full=ring_submission))
-        if early or lanes.would_see_more():
+        if early or lanes.would_see_more() or _missed(rooms, lanes):
             ring_submission()
 
     calmly(room)
+
+
+def _missed(rooms: House, lanes: LastLook) -> bool:
+    """Whether something of the lanes that were kept back is due, and nobody is inside who rings for it."""
+    kept_from = lanes.kept_from
+    # What a taker posts holds places, too, and looks for nothing more when it is over.
+    return bool(kept_from) and rooms.submission.is_due(kept_from) and not rooms.posting.leave_word()
 
 
 @app.task(name="sms.poll_reports")
@@ -74,6 +81,7 @@ def poll_reports() -> None:
         rooms = house()
         if rooms.asking.run(lambda: rooms.polling.ask_next(on_full=ring_polling)):
             ring_polling()
+        rooms.polling.finish(unless=lambda: rooms.asking.inside > 0)
 
     calmly(room)
 

@@ -24,7 +24,7 @@ from worker.gateway import Gateway
 from worker.gateway.http import http_gateway
 from worker.intake import Intake
 from worker.lanes import LaneLists
-from worker.limits import Limit, poll_turn, post_turn
+from worker.limits import Limit, QuestionTurns, post_turn
 from worker.observed import count_moves, log_moves, watch
 from worker.order_fields import Caps, Terms
 from worker.polling import Polling
@@ -44,7 +44,7 @@ from worker.watermark import Watermark
 from worker.webhook import Webhook
 
 CALLBACKS_AT_ONCE = MOST_AT_ONCE + 1  # whoever else is to be told has always one left
-OTHER_CONNECTIONS = 9  # lanes, bells, sweeps and the publisher
+OTHER_CONNECTIONS = 10  # lanes, bells, sweeps, the asker and the publisher
 REDIS_TIMEOUT_SECONDS = 30
 BELL_TIMEOUT_SECONDS = 2  # a bell is not worth waiting for, and a limit has its stand-in
 
@@ -83,7 +83,7 @@ def build(
 
     Raises SQLAlchemy's errors if the database does not answer.
     """
-    connections = settings.gateway_connections + settings.poll_connections + OTHER_CONNECTIONS
+    connections = settings.gateway_connections + OTHER_CONNECTIONS
     sessions = make_sessions(make_engine(settings.database_url, connections=connections))
     tracing.begin(worker)
     watch(sessions, count_moves, log_moves, tracing.trace_moves)
@@ -100,12 +100,12 @@ def build(
         bell=OneBell(bells, prefix=prefix),
         intake=Intake(sessions, lambda lane: terms(settings, lane), utc_now),
         submission=outside.submission(worker, post_turn(posts, stopping) if posts else None),
-        polling=outside.polling(poll_turn(polls, stopping)),
+        polling=outside.polling(QuestionTurns(polls)),
         callbacks=Callbacks(sessions, _teller(settings, tell_task), utc_now, random.random, stopping.is_set),
         upkeep=outside.upkeep(watermark),
         watermark=watermark,
         posting=Turnstile(settings.gateway_connections, stopping),
-        asking=Turnstile(settings.poll_connections, stopping),
+        asking=Turnstile(1, stopping),  # one thread asks all the questions
         telling=Turnstile(CALLBACKS_AT_ONCE, stopping),
         stopping=stopping,
         publisher=Publisher(sessions, worker, now=utc_now),
@@ -145,10 +145,11 @@ class _Outside:
             quiet=quiet_lanes(self.settings),
         )
 
-    def polling(self, may_ask: Callable[[Callable[[], bool]], bool]) -> Polling:
+    def polling(self, turn: Callable[[], float]) -> Polling:
         return Polling(
             sessions=self.sessions,
             gateway=self.gateway,
+            connections=self.settings.poll_connections,
             account_id=self._account_id(),
             ladder_seconds=self.settings.poll_ladder_seconds,
             give_up_after=timedelta(hours=self.settings.poll_give_up_after_hours),
@@ -157,7 +158,8 @@ class _Outside:
             now=utc_now,
             dice=random.random,
             on_owed=self.ring_callbacks,
-            turn=may_ask,
+            turn=turn,
+            leaving=self.stopping.is_set,
         )
 
     def upkeep(self, watermark: Watermark | None) -> Upkeep:
@@ -171,6 +173,7 @@ class _Outside:
             watermark=watermark,
             leaving=self.stopping.is_set,
             quiet=quiet_lanes(self.settings),
+            wait=self.stopping.wait,
         )
 
     def _longest(self) -> Longest:

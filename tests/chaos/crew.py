@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.steps import ON_THE_WIRE, PERHAPS_ON_THE_WIRE, Hand, Notes, Step
+from tests.chaos.steps import IN_HAND, ON_THE_WIRE, PERHAPS_ON_THE_WIRE, Hand, Notes, Step
 from worker.embedded import processes
 
 STOP_SECONDS = 20
@@ -32,7 +32,7 @@ class Death:
     @property
     def surely_unconfirmed(self) -> frozenset[int]:
         """Batches of which nobody can ever know, but by a report."""
-        answered = {hand.batch_id for hand in self.hands if hand.died and hand.step == Step.ANSWERED}
+        answered = {hand.batch_id for hand in self.hands if hand.died and hand.step in IN_HAND}
         return frozenset(answered | {hand.batch_id for hand in self.hands if hand.step in ON_THE_WIRE})
 
     @property

@@ -146,7 +146,7 @@ class Rampage:
         now = time.monotonic()
         if ended != self._ended:
             self._ended, self._moved_at = ended, now
-        elif now > self._moved_at + self._standstill_seconds and self._waiting:
+        elif now > self._moved_at + self._standstill_seconds and self._waiting and not self._is_broker_away:
             self._moved_at = now
             self._world.let_time_pass(LONGER_THAN_A_LEASE_SECONDS)
             self._world.hits["time let pass at a standstill"] += 1
@@ -159,8 +159,13 @@ class Rampage:
         )
 
     def _ring(self) -> None:
-        if not any(present.trouble.part == "redis" for present in self._present):
+        if not self._is_broker_away:
             self._world.ring()
+
+    @property
+    def _is_broker_away(self) -> bool:
+        """Whoever rings at one that is stopped would wait for it, and never let it go on."""
+        return any(present.trouble.part == "redis" for present in self._present)
 
     def _overhear(self) -> None:
         try:

@@ -5,7 +5,7 @@ A function that is not there any more stops the worker at its start, and so the 
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -15,8 +15,10 @@ from sqlalchemy.pool import Pool
 
 from tests.chaos.steps import Conditions, Notes, Step
 from worker import callbacks, intake, lanes, polling, submission, takers, upkeep, wiring
-from worker.gateway import connections
+from worker.gateway import asking, connections
+from worker.intake import Taken
 from worker.store import callbacks as callbacks_store
+from worker.store import outcomes
 from worker.store import polls as polls_store
 from worker.store.claims import Claimed
 
@@ -48,15 +50,18 @@ class Witness:
         wrap(takers.Takers, "_take", self._until_done)
         wrap(lanes.LaneLists, "take", self._after(lambda orders: (Step.TAKEN, len(orders))))
         wrap(intake, "_write", self._promises(Step.INSERTED, lambda _, orders, *__: len(orders)))
+        wrap(intake, "_write", self._around_write)
         wrap(lanes.LaneLists, "done", self._after(lambda _: (Step.LET_GO, self._notes.mine()[1])))
 
     def _submission(self) -> None:
         room = submission.Submission
         wrap(room, "post_next", self._until_done)
         wrap(room, "_claim", self._around_claim)
+        wrap(room, "post_claimed", self._around_post_claimed)
         wrap(room, "_begin", self._around_begin)
         wrap(room, "_post", self._around_post)
-        wrap(room, "_record", self._around_record)
+        wrap(outcomes, "accept_all", self._around_answers)
+        wrap(outcomes, "lock", self._around_answers)
 
     def _socket(self) -> None:
         connection = connections._ConnectsFirst
@@ -68,7 +73,8 @@ class Witness:
         room = polling.Polling
         wrap(room, "ask_next", self._until_done)
         wrap(room, "_lease", self._after(lambda leased: (Step.LEASED_POLLS, len(leased.request_ids))))
-        wrap(room, "_ask", self._around_ask)
+        wrap(asking.CurlQuestions, "ask", self._after(lambda _: (Step.ASKING, 1)))
+        wrap(asking.CurlQuestions, "heard", self._after(lambda heard: (Step.REPORTS_IN_HAND, len(heard))))
         wrap(polls_store, "record_answers", self._promises(Step.REPORTS_STORED, lambda _, answers, **__: len(answers)))
 
     def _callbacks(self) -> None:
@@ -117,9 +123,14 @@ class Witness:
         step, in_hand = self._promised()
         if step == Step.INSERTED:
             self._notes.note(Step.BEFORE_INSERT_COMMIT, in_hand)
+        for claimed in self._stored_at_once():
+            self._hold(claimed, Step.CONNECTED if claimed.begins_by else Step.CLAIMED)  # perhaps begun
 
     def _after_commit(self, session: Session) -> None:
         step, in_hand = self._promised()
+        for claimed in self._stored_at_once():
+            self._hold(claimed, _at(claimed))
+        self._of_thread.stored_at_once = ()
         self._forget(session)
         if in_hand:
             self._notes.note(step, in_hand)
@@ -129,6 +140,26 @@ class Witness:
 
     def _forget(self, _: Session) -> None:
         self._of_thread.promised = (Step.NOWHERE, 0)
+        for claimed in self._stored_at_once():
+            self._notes.let_go(claimed.batch_id)
+        self._of_thread.stored_at_once = ()
+
+    def _stored_at_once(self) -> Sequence[Claimed]:
+        found: Sequence[Claimed] = getattr(self._of_thread, "stored_at_once", ())
+        return found
+
+    def _hold(self, claimed: Claimed, step: Step) -> None:
+        self._notes.hold(step, len(claimed.messages), claimed.batch_id)
+
+    def _around_write(self, write: Callable[..., Taken]) -> Callable[..., Taken]:
+        """What the takers' transaction has claimed is in no thread's hands until one posts it."""
+
+        def writing(*args: Any, **options: Any) -> Taken:
+            taken = write(*args, **options)
+            self._of_thread.stored_at_once = taken.claimed
+            return taken
+
+        return writing
 
     def _around_claim(self, claim: Callable[..., Any]) -> Callable[..., Any]:
         def claiming(*args: Any, **options: Any) -> Any:
@@ -140,9 +171,21 @@ class Witness:
 
         return claiming
 
+    def _around_post_claimed(self, post: Callable[..., Any]) -> Callable[..., Any]:
+        def posting(room: Any, claimed: Claimed, *args: Any) -> None:
+            if self._notes.mine()[2] != claimed.batch_id:
+                self._notes.note(_at(claimed), len(claimed.messages), claimed.batch_id)
+            self._notes.let_go(claimed.batch_id)
+            post(room, claimed, *args)
+            self._again_at(Step.RECORDED)
+            self._notes.note(Step.NOWHERE, 0)
+
+        return posting
+
     def _around_begin(self, begin: Callable[..., Any]) -> Callable[..., Any]:
         def beginning(room: Any, claimed: Claimed) -> Any:
-            self._notes.note(Step.CONNECTED, len(claimed.messages), claimed.batch_id)
+            if not claimed.begins_by:
+                self._notes.note(Step.CONNECTED, len(claimed.messages), claimed.batch_id)
             result = begin(room, claimed)
             self._notes.note(Step.BEGUN, len(claimed.messages), claimed.batch_id)
             return result
@@ -152,19 +195,22 @@ class Witness:
     def _around_post(self, post: Callable[..., Any]) -> Callable[..., Any]:
         def posting(*args: Any, **options: Any) -> Any:
             outcome = post(*args, **options)
-            if Step.BEGUN <= self._notes.mine()[0] <= Step.HEAD_READ:
+            if Step.AT_ONCE <= self._notes.mine()[0] <= Step.HEAD_READ:
                 self._again_at(Step.ANSWERED)
             return outcome
 
         return posting
 
-    def _around_record(self, record: Callable[..., Any]) -> Callable[..., Any]:
-        def recording(*args: Any, **options: Any) -> Any:
-            result = record(*args, **options)
-            self._again_at(Step.RECORDED)
+    def _around_answers(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        """One thread may store the answers of several; of them all it notes its own."""
+
+        def writing(*args: Any, **options: Any) -> Any:
+            result = write(*args, **options)
+            if self._notes.mine()[0] == Step.ANSWERED:
+                self._again_at(Step.RECORDING)
             return result
 
-        return recording
+        return writing
 
     def _again_at(self, step: Step) -> None:
         _, in_hand, batch_id = self._notes.mine()
@@ -202,15 +248,6 @@ class Witness:
 
         return getting
 
-    def _around_ask(self, ask: Callable[..., Any]) -> Callable[..., Any]:
-        def asking(*args: Any, **options: Any) -> Any:
-            self._notes.note(Step.ASKING, 1)
-            answer = ask(*args, **options)
-            self._notes.note(Step.REPORTS_IN_HAND, 1)
-            return answer
-
-        return asking
-
     def _around_lease_owed(self, lease: Callable[..., Any]) -> Callable[..., Any]:
         def leasing(*args: Any, **options: Any) -> Any:
             owed = lease(*args, **options)
@@ -244,6 +281,11 @@ class Witness:
             return result
 
         return sweeping
+
+
+def _at(claimed: Claimed) -> Step:
+    """Where a batch is that nobody has posted yet."""
+    return Step.AT_ONCE if claimed.begins_by else Step.CLAIMED
 
 
 def fill_disks(conditions: Conditions, notes: Notes) -> None:

@@ -23,29 +23,33 @@ class Step(IntEnum):
     BEFORE_INSERT_COMMIT = 2
     INSERTED = 3  #: committed, and still in flight
     LET_GO = 4  #: in-flight list deleted
-    CLAIMED = 5  #: the claim's commit is through
+    CLAIMED = 5  #: the claim's commit is through, be it the one that stored the messages
     CONNECTED = 6  #: the connection stands, the second commit is next
-    BEGUN = 7  #: the second commit is through, no byte is written
-    HALF_WRITTEN = 8
-    WRITTEN = 9
-    HEAD_READ = 10  #: of the answer
-    ANSWERED = 11  #: the answer is read, its commit is next
-    RECORDED = 12
-    LEASED_POLLS = 13
-    ASKING = 14
-    REPORTS_IN_HAND = 15
-    REPORTS_STORED = 16
-    LEASED_CALLBACKS = 17
-    TOLD = 18  #: the producer has it, its commit is next
-    CALLBACK_RECORDED = 19
-    SWEEPING = 20  #: a sweep has moved something, its commit is next
+    AT_ONCE = 7  #: stored in a batch that has begun, in one commit; no byte is written
+    BEGUN = 8  #: nothing stands before the first byte any more
+    HALF_WRITTEN = 9
+    WRITTEN = 10
+    HEAD_READ = 11  #: of the answer
+    ANSWERED = 12  #: the answer is read
+    RECORDING = 13  #: answers of one or more batches are being written down, their commit is next
+    RECORDED = 14
+    LEASED_POLLS = 15
+    ASKING = 16
+    REPORTS_IN_HAND = 17
+    REPORTS_STORED = 18
+    LEASED_CALLBACKS = 19
+    TOLD = 20  #: the producer has it, its commit is next
+    CALLBACK_RECORDED = 21
+    SWEEPING = 22  #: a sweep has moved something, its commit is next
 
 
 STEPS = tuple(step for step in Step if step)
 #: At these nobody can know whether the gateway took the batch, and nobody but upkeep will ever say so.
-ON_THE_WIRE = frozenset({Step.BEGUN, Step.HALF_WRITTEN, Step.WRITTEN, Step.HEAD_READ})
+ON_THE_WIRE = frozenset({Step.AT_ONCE, Step.BEGUN, Step.HALF_WRITTEN, Step.WRITTEN, Step.HEAD_READ})
+#: With such an answer in its hands no thread but the one that dies of it can be sure that it is not stored.
+IN_HAND = frozenset({Step.ANSWERED, Step.RECORDING})
 #: A commit may have been under way that says otherwise.
-PERHAPS_ON_THE_WIRE = frozenset({Step.CONNECTED, Step.ANSWERED})
+PERHAPS_ON_THE_WIRE = IN_HAND | {Step.CONNECTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Hand:
 # fatal steps, how often until then, died at, in which slot, ready, full disks, whether to sleep instead, slept at
 HEADER = struct.Struct("<QiIIIIII")
 SLOT = struct.Struct("<IIq")
-REACHED_AT, SLOTS_AT, SLOTS = 64, 256, 192
+REACHED_AT, SLOTS_AT, SLOTS = 64, 256, 320
+HELD_AT = 192  #: the slots from here on are those of batches that no thread has in its hands yet
 SIZE = SLOTS_AT + SLOTS * SLOT.size
 NEVER_RETURNS_SECONDS = 3600
 
@@ -78,6 +83,7 @@ class Notes:
         self._lock = threading.Lock()
         self._of_thread = threading.local()
         self._slots = 0
+        self._held: dict[int, int] = {}  #: slots by batch
 
     # What the harness does.
 
@@ -133,6 +139,19 @@ class Notes:
         if step and in_hand:
             self._count(step, slot)
 
+    def hold(self, step: Step, in_hand: int, batch_id: int) -> None:
+        """A batch is at *step* while no thread has it; nobody dies of that."""
+        with self._lock:
+            free = (slot for slot in range(HELD_AT, SLOTS) if slot not in self._held.values())
+            slot = self._held.setdefault(batch_id, self._held.get(batch_id) or next(free))
+            SLOT.pack_into(self._map, SLOTS_AT + slot * SLOT.size, step, in_hand, batch_id)
+
+    def let_go(self, batch_id: int) -> None:
+        """It is in a thread's hands now, or was never stored."""
+        with self._lock:
+            if slot := self._held.pop(batch_id, None):
+                SLOT.pack_into(self._map, SLOTS_AT + slot * SLOT.size, Step.NOWHERE, 0, 0)
+
     def mine(self) -> tuple[Step, int, int]:
         """Step, work in hand and batch of this thread."""
         step, in_hand, batch_id = SLOT.unpack_from(self._map, SLOTS_AT + self._slot() * SLOT.size)
@@ -171,7 +190,7 @@ class Notes:
         slot: int | None = getattr(self._of_thread, "slot", None)
         if slot is None:
             with self._lock:
-                slot = self._of_thread.slot = self._slots % SLOTS
+                slot = self._of_thread.slot = self._slots % HELD_AT
                 self._slots += 1
         return slot
 

@@ -18,6 +18,7 @@ SWEEP_SECONDS = 1.5
     ("steps", "seconds"),
     [
         pytest.param([Step.TAKEN, Step.CONNECTED], TAKERS_SECONDS, id="before the insert, before the second commit"),
+        pytest.param([Step.AT_ONCE], SWEEP_SECONDS, id="stored as begun, nothing written"),
         pytest.param([Step.BEGUN, Step.ANSWERED], SWEEP_SECONDS, id="begun, with the answer in hand"),
     ],
 )

@@ -92,6 +92,19 @@ def test_a_lane_s_wait_is_that_of_its_oldest_message_that_is_due(sessions: Sessi
     assert figure("sms_open_messages", state="queued") == 4
 
 
+def test_a_gauge_counts_on_where_a_person_has_seen_enough(
+    sessions: Sessions, figure: Figures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST", 2)
+    for hours in (0, 0, 0, 1, 1, 1, 1):
+        stored(sessions, lane=Lane.BULK, send_at=NOON + timedelta(hours=hours))
+    for _ in range(5):
+        stored(sessions, state=MessageState.SUBMITTED)
+
+    assert (figure("sms_waiting_messages", lane="bulk"), figure("sms_later_messages", lane="bulk")) == (3, 4)
+    assert [figure("sms_open_messages", state=state) for state in ("queued", "submitted")] == [7, 5]
+
+
 def test_messages_are_counted_in_every_state_that_is_not_final(sessions: Sessions, figure: Figures) -> None:
     for state in MessageState:
         stored(sessions, state=state)

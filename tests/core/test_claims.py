@@ -1,28 +1,24 @@
 """Which messages go into the next batch, and that no two workers ever claim the same one."""
 
-import json
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from builders import NOON, Sessions, a_phone, many_stored, states_of, stored, the_batch, the_sms
-from sqlalchemy import Connection, Engine, event, select, text
+from explained import plans_of, rows_read
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from models import Message
-from models.lifecycle import BatchState, Lane, MessageState
+from models.lifecycle import BatchState, Lane, MessageState, Room
 from worker.store import claims
 from worker.store.accounts import account_id_of
-from worker.store.claims import Claimant, Claimed
+from worker.store.claims import Claimant, Claimed, Way
 from worker.store.drafts import AHEAD
 
 A_SECOND = timedelta(seconds=1)
 A_MINUTE = timedelta(minutes=1)
-EXPLAIN = "EXPLAIN "
-REALLY = "EXPLAIN (ANALYZE, FORMAT JSON) "
 
 
 def claim(session: Session, *, limit: int = 50, worker: str = "worker@test") -> Claimed | None:
@@ -193,16 +189,32 @@ def test_a_claim_reads_few_of_many_queued_messages_with_old_statistics(
     many_stored(sessions, 5_000, producer="campaign")
 
     claimed_ids(sessions)
-    plans = plans_of(engine, lambda: claimed_ids(sessions), of=("SELECT", "WITH RECURSIVE"), explain=REALLY)
+    rows = rows_read(engine, lambda: claimed_ids(sessions), of=("SELECT", "WITH RECURSIVE"))
 
-    assert plans
-    assert max(rows_read(json.loads(plan)[0][0][0]["Plan"]) for plan in plans) <= 2 * AHEAD
+    assert rows
+    assert max(rows) <= 2 * AHEAD
 
 
-def rows_read(node: dict[str, Any]) -> float:
-    """The most rows that any step of a plan has read."""
-    here = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-    return float(max([here, *(rows_read(inner) for inner in node.get("Plans", []))]))
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("counted", ["before", "after"])
+def test_whether_anything_is_due_costs_a_look_at_the_oldest_however_much_was_claimed_before(
+    sessions: Sessions, engine: Engine, counted: str
+) -> None:
+    with sessions.begin() as session:
+        account_id = account_id_of(session, "login")
+    past, waiting = (MessageState.EXPIRED, 3_000), (MessageState.QUEUED, 5_000)
+    for moment, (state, count) in zip(("before", "after"), (past, waiting), strict=True):
+        many_stored(sessions, count, state=state)
+        if moment == counted:
+            with engine.begin() as connection:
+                connection.execute(text("ANALYZE"))
+
+    def look() -> None:
+        with sessions() as session:
+            assert claims.best_due(session, now=NOON, lanes=[Lane.NORMAL])
+            assert claims.way_for(session, account_id, Lane.BULK, now=NOON) is Way.BEHIND
+
+    assert rows_read(engine, look, of=("SELECT",)) == [1, len(Room)]  # an account's circuits
 
 
 def reads_whole(plan: str, table: str) -> bool:
@@ -219,21 +231,3 @@ def test_no_plan_is_kept_from_a_time_when_the_table_was_small(sessions: Sessions
     with engine.connect() as connection:
         plans = "SELECT sum(generic_plans), sum(custom_plans) > 20 FROM pg_prepared_statements"
         assert connection.execute(text(plans)).one() == (0, True)
-
-
-def plans_of(engine: Engine, act: Callable[[], object], *, of: tuple[str, ...], explain: str = EXPLAIN) -> list[str]:
-    """How the database runs the statements that *act* sends and that begin with *of*, with their own values."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: Connection, _k: object, statement: str, parameters: Any, *_: object) -> None:
-        if statement.startswith(of):
-            seen.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    act()
-    event.remove(engine, "before_cursor_execute", note)
-    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else explain
-    with engine.connect() as connection:
-        return [
-            json.dumps([list(row) for row in connection.exec_driver_sql(explain + sql, values)]) for sql, values in seen
-        ]

@@ -49,6 +49,15 @@ def test_what_was_claimed_a_while_ago_promises_nothing() -> None:
     assert a_busy_pace().linger(Lane.NORMAL, 1, NOON + WINDOW, now=NOON + WINDOW) == NOT_AT_ALL
 
 
+def test_it_is_forgotten_where_nobody_ever_lingers() -> None:
+    pace = Pace()
+
+    for number in range(100):
+        pace.note(Lane.NORMAL, 50, now=NOON + number * WINDOW)
+
+    assert len(pace._claimed[Lane.NORMAL]) == 1
+
+
 def test_a_busy_lane_makes_nobody_wait_on_another() -> None:
     assert a_busy_pace(Lane.BULK).linger(Lane.OTP, 1, NOON, now=NOON) == NOT_AT_ALL
 

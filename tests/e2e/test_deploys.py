@@ -10,8 +10,8 @@ from system import System, phones
 
 from migrations import schema
 
-LAST_RELEASE = Path(__file__).parents[1] / "releases" / "getsms_worker-0.3.0-py3-none-any.whl"
-ITS_SCHEMA = "0003"
+LAST_RELEASE = Path(__file__).parents[1] / "releases" / "getsms_worker-0.4.0-py3-none-any.whl"
+ITS_SCHEMA = "0004"
 DEPLOYS = 4
 LEASED = "SELECT count(*) FROM messages WHERE polls = 1 AND gateway_status IS NULL"  # and not answered yet
 ORDERED_AT_ONCE = 150

@@ -3,7 +3,7 @@
 import base64
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from models import Batch, Message
 from models.lifecycle import FINAL, TAKEN, BatchState, Lane, MessageState
 from worker.gateway import Gateway
 from worker.gateway.memory import MemoryGateway
-from worker.intake import Intake
+from worker.intake import Intake, Taken
 from worker.order_fields import Terms
 from worker.polling import Polling
 from worker.store.accounts import account_id_of
@@ -231,10 +231,18 @@ def some_terms(lane: Lane = Lane.NORMAL, **changes: Any) -> Terms:
     return Terms(**terms | changes)
 
 
-def an_intake(sessions: Sessions, clock: Callable[[], datetime] | None = None, **changes: Any) -> Intake:
+class OneIntake(Intake):
+    """The room where orders come in, with both of its steps in one."""
+
+    def take_raw(self, raws: Sequence[bytes], lane: Lane) -> Taken:
+        """Read and store what lies on a lane's list; all of it is queued."""
+        return self.store(self.read(raws, lane))
+
+
+def an_intake(sessions: Sessions, clock: Callable[[], datetime] | None = None, **changes: Any) -> OneIntake:
     """The room where orders come in; *changes* are of its terms."""
     now = clock or Clock()
-    return Intake(sessions, lambda lane: some_terms(lane, **{"now": now()} | changes), now)
+    return OneIntake(sessions, lambda lane: some_terms(lane, **{"now": now()} | changes), now)
 
 
 def a_submission(
@@ -268,6 +276,7 @@ def a_polling(sessions: Sessions, gateway: Gateway, clock: Clock, **changes: Any
     options: dict[str, Any] = {
         "sessions": sessions,
         "gateway": gateway,
+        "connections": 1,
         "account_id": account_id,
         "slow_after": timedelta(seconds=15),
         "ladder_seconds": (5, 60, 600),
@@ -275,7 +284,8 @@ def a_polling(sessions: Sessions, gateway: Gateway, clock: Clock, **changes: Any
         "call_timeout": timedelta(seconds=35),
         "now": clock,
         "dice": lambda: MIDDLE,
-        "turn": lambda _wanted: True,
+        "turn": lambda: 0.0,
+        "leaving": lambda: False,
         "on_owed": lambda: None,
     }
     return Polling(**options | changes)
@@ -292,6 +302,7 @@ def an_upkeep(sessions: Sessions, clock: Callable[[], datetime] | None = None, *
         "now": clock or Clock(),
         "longest": LONGEST,
         "account_id": account_id,
+        "wait": lambda _seconds: None,
     }
     return Upkeep(**options | changes)
 

@@ -47,7 +47,6 @@ class House:
         self._intake = an_intake(sessions, self.clock)
         options = {"batch_max_messages": batch_max_messages, "connect_timeout": CONNECTS_WITHIN}
         self._submission = a_submission(sessions, self.vendor, self.clock, **options)
-        self._polling = a_polling(sessions, self.vendor, self.clock, give_up_after=GIVE_UP_AFTER)
         self._callbacks = Callbacks(sessions, self._say, self.clock, lambda: 0.5)
         self._upkeep = an_upkeep(sessions, self.clock, policy=policies.__getitem__)
         self.person = Person(sessions, "login", "a person", self.clock)
@@ -131,7 +130,7 @@ class House:
 
     def ask(self) -> Flight:
         """Let a worker lease questions; the flight has landed if nothing was due."""
-        return Flight(self._polling.ask_next)
+        return Flight(a_polling(self._sessions, self.vendor, self.clock, give_up_after=GIVE_UP_AFTER).ask_next)
 
     def hear(self, flight: Flight, kind: str) -> bool:
         """Answer all its questions; return whether there was any."""

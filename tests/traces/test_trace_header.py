@@ -30,7 +30,7 @@ def taken(sessions: sessionmaker[Session], traceparent: Any) -> str | None:
     terms = Terms(Lane.OTP, NOON, ZoneInfo("Asia/Tashkent"), None, 10, signs_callbacks=True)
     intake = Intake(sessions, lambda _: terms, lambda: NOON)
 
-    assert intake.take_raw([json.dumps(order).encode()], Lane.OTP).stored == 1
+    assert intake.store(intake.read([json.dumps(order).encode()], Lane.OTP)).stored == 1
 
     with sessions() as session:
         found: str | None = session.execute(text("SELECT traceparent FROM messages")).scalar_one()

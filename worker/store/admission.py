@@ -15,8 +15,8 @@ from models import Message, Tally
 from models.lifecycle import Lane, MessageState
 from worker.errors import OrderRefused
 from worker.order_fields import Caps, Terms
-from worker.store import blocks
-from worker.store.intake import AT_ONCE, Content, content_of
+from worker.store import blocks, lots
+from worker.store.intake import AT_ONCE, MESSAGES, Content, content_of
 
 Row = Mapping[str, Any]
 
@@ -155,9 +155,7 @@ def _ordered(row: Row) -> str:
 
 
 def _not_stored(session: Session, rows: Sequence[Row]) -> list[Row]:
-    stored: set[str] = set()
-    for uids in _slices(row["uid"] for row in rows):
-        stored.update(session.scalars(select(Message.uid).where(Message.uid.in_(uids))))
+    stored = lots.found_among(session, MESSAGES.c.uid, {row["uid"] for row in rows})
     return [row for row in rows if row["uid"] not in stored]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from models import Block, Message
 from models.lifecycle import Lane, MessageState
+from worker.store import lots
 from worker.store.moves import move
 
 AT_ONCE = 500  # no database takes any number of values in one statement
@@ -18,6 +19,9 @@ FEW = 100  # blocks: a list so short is read whole
 BY_ORDER = "order:"  # begins what is known of who asked, where that was a producer's order
 REASON = "blocked"  # of the messages that are cancelled
 
+# Of any lane: where another lane has many, there is no index that would find this one's few. By the connection, for it
+# is asked with each lot of orders: that is twice as fast.
+_FEW = select(Block.phone, Block.lane).where(Block.lifted_at.is_(None)).limit(FEW)
 _Pair = tuple[str, str]  # phone, lane
 
 
@@ -101,13 +105,11 @@ def lift(session: Session, phones: Sequence[str], *, lanes: Sequence[Lane], now:
 
 def blocked_of(session: Session, phones: Iterable[str], lane: Lane) -> set[str]:
     """Those of *phones* that get nothing by *lane*."""
-    wanted, standing = set(phones), select(Block.phone, Block.lane).where(Block.lifted_at.is_(None))
-    # Of any lane: where another lane has many, there is no index that would find this one's few.
-    few = session.execute(standing.limit(FEW)).all()
+    wanted, few = set(phones), session.connection().execute(_FEW).all()
     if len(few) < FEW:
         return wanted & {one.phone for one in few if one.lane == lane}
-    of_lane = standing.where(Block.lane == lane)
-    return {one for some in _slices(wanted) for one in session.scalars(of_lane.where(Block.phone.in_(some)))}
+    standing = select(Block.phone).where(Block.lifted_at.is_(None), Block.lane == lane)
+    return set(session.scalars(standing.where(lots.among(session, Block.phone, wanted))))
 
 
 def listed(session: Session, chosen: Chosen, *, before_id: int | None = None, limit: int = 100) -> list[Listed]:

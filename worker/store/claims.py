@@ -1,19 +1,21 @@
 """Claiming queued messages into a batch that is about to be posted."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import BindParameter, Row, Select, bindparam, func, insert, null, select, update
 from sqlalchemy.orm import Session
 
-from models import Batch, Message
-from models.lifecycle import BatchState, Lane, MessageState
+from models import Account, Batch, Circuit, Message
+from models.lifecycle import AccountState, BatchState, CircuitState, Lane, MessageState, Room
 from worker.gateway import OutgoingSms
 from worker.rota import Rota
 from worker.store.drafts import Draft, producers_in_turn
-from worker.store.moves import move
+from worker.store.moves import Moved, move
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Claimed:
     worker: str
     claimed_at: datetime
     leaves_more: bool = False  #: whether its lane has, or may have, more that is due
+    begins_by: datetime | None = None  #: where its claim has begun it, too: its first byte leaves before that, or never
+    known: Mapping[int, Moved] = field(default_factory=dict, repr=False)  #: its messages as they were claimed, by id
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class Claimant:
 Patience = Callable[[Lane, int, datetime], timedelta]
 
 
-def at_once(_lane: Lane, _missing: int, _oldest_at: datetime) -> timedelta:
-    """No patience: take what is there."""
+def no_patience(_lane: Lane, _missing: int, _oldest_at: datetime) -> timedelta:
+    """Take what is there."""
     return timedelta(0)
 
 
@@ -64,7 +68,7 @@ def claim(
     *,
     limit: int,
     lanes: Sequence[Lane] = tuple(Lane),
-    patience: Patience = at_once,
+    patience: Patience = no_patience,
     rota: Rota | None = None,
 ) -> Claimed | Linger | None:
     """Put up to *limit* due messages of the best of *lanes* into a new batch; None if nothing is due.
@@ -107,11 +111,62 @@ def begin(session: Session, claimed: Claimed, *, now: datetime, lease_until: dat
 
 def best_due(session: Session, *, now: datetime, lanes: Sequence[Lane] = tuple(Lane)) -> Lane | None:
     """The first of *lanes* that has a message to post, if any has."""
-    due = (Message.state == MessageState.QUEUED, Message.send_at <= now)
-    waiting = (
-        lane for lane in lanes if session.execute(select(Message.id).where(*due, Message.lane == lane).limit(1)).first()
-    )
+    waiting = (lane for lane in lanes if session.execute(_OLDEST_DUE, {"this_lane": lane, "now": now}).first())
     return next(waiting, None)
+
+
+class Way(StrEnum):
+    """What is before a message that comes by a lane now."""
+
+    CLEAR = "clear"  #: nothing: it may be posted at once
+    BEHIND = "behind"  #: something due, which goes first
+    KEPT = "kept"  #: the account is held or paused, or the circuit open: nothing is posted as usual
+
+
+def way_for(
+    session: Session, account_id: int, lane: Lane, *, now: datetime, lanes: Sequence[Lane] = tuple(Lane)
+) -> Way:
+    """What is before a message that comes by *lane* now.
+
+    What is due there or by an earlier lane goes first, if it is one of *lanes*: those that may be posted by now.
+    """
+    before = tuple(one for one in Lane if one in lanes and not _is_later(one, lane))
+    row = session.connection().execute(_way(before), {"this_account": account_id, "now": now}).first()
+    if row is None:
+        return Way.KEPT
+    return Way.CLEAR if row[0] is None else Way.BEHIND
+
+
+def _is_later(one: Lane, other: Lane) -> bool:
+    order = tuple(Lane)
+    return order.index(one) > order.index(other)
+
+
+def _oldest_due(lane: Lane | BindParameter[Lane]) -> Select[Any]:
+    # In the index's order: else PostgreSQL walks the table where much is queued, past all that was ever claimed.
+    return (
+        select(Message.id)
+        .where(Message.state == MessageState.QUEUED, Message.lane == lane, Message.send_at <= bindparam("now"))
+        .order_by(Message.send_at)
+        .limit(1)
+    )
+
+
+@cache
+def _way(lanes: Sequence[Lane]) -> Select[Any]:
+    """No row if the account is kept from posting; else a message that is due by one of *lanes*, or NULL."""
+    # SQLite's coalesce takes two values or more. Both databases look no further than for the first that is there.
+    due = func.coalesce(*(_oldest_due(lane).scalar_subquery() for lane in lanes), null(), null())
+    return (
+        select(due)
+        .select_from(Account)
+        .join(Circuit, (Circuit.account_id == Account.id) & (Circuit.room == Room.POSTING))
+        .where(Account.id == bindparam("this_account"), Account.held_at.is_(None))
+        .where(Account.state == AccountState.ACTIVE, Circuit.state == CircuitState.CLOSED)
+    )
+
+
+_OLDEST_DUE = _oldest_due(bindparam("this_lane"))
 
 
 class _Choice(NamedTuple):
@@ -165,4 +220,5 @@ def into_batch(session: Session, claimant: Claimant, lane: Lane, chosen: Sequenc
     if len(moved) != len(chosen):
         raise RuntimeError("a locked message was moved by somebody else")
     messages = [OutgoingSms(one.id, one.phone, one.text) for one in chosen]
-    return Claimed(batch_id, lane, chosen[0].nickname, messages, claimant.worker, claimant.now)
+    known = {one.id: one for one in moved}
+    return Claimed(batch_id, lane, chosen[0].nickname, messages, claimant.worker, claimant.now, known=known)

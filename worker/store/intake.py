@@ -4,9 +4,9 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import coalesce
@@ -15,9 +15,12 @@ from models import Callback, Message, RefusedIntake
 from models.lifecycle import Lane, MessageState
 from worker import instruments
 from worker.orders import Refusal
+from worker.store import lots
 from worker.store.moves import MOVED, Moved, Seen, owed_callback
 from worker.store.noted import note
 
+MESSAGES = cast("Table", Message.__table__)
+REFUSED = cast("Table", RefusedIntake.__table__)
 AT_ONCE = 1_000  # no database takes any number of values in one statement
 LONGEST_NAME = 255  # characters; PostgreSQL indexes no longer ones
 
@@ -34,34 +37,43 @@ def content_of(row: Mapping[str, Any]) -> Content:
     return Content(row["ordered_phone"] or row["phone"], row["ordered_text"] or row["text"])
 
 
-def insert_messages(session: Session, rows: Sequence[dict[str, Any]]) -> set[str]:
-    """Insert messages (no uid twice among *rows*) and return the uids that were new."""
+def insert_messages(session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, Moved]:
+    """Insert messages (no uid twice among *rows*) and return those that were new, by their uids."""
     if not rows:
-        return set()
-    new = set(session.scalars(_insert_new(session, Message, "uid").returning(Message.uid), rows))
-    session.info.setdefault(MOVED, []).extend(_stored(row) for row in rows if row["uid"] in new)
+        return {}
+    ids = lots.insert_new(session, MESSAGES, rows, unique="uid")
+    new = {uid: _stored(row, ids[uid]) for row in rows if (uid := row["uid"]) in ids}
+    # The first state is a move, too, though from nowhere.
+    at = rows[0]["created_at"]
+    session.info.setdefault(MOVED, []).extend(Seen(one, MessageState.QUEUED, at) for one in new.values())
     return new
 
 
-def _stored(row: Mapping[str, Any]) -> Seen:
-    """Its first state is a move, too, though from nowhere; it has no id yet."""
-    message = Moved(
-        *(0, row["uid"], row["key"], row["producer"], row["phone"], row["parts"], row["callback"], None),
-        lane=row["lane"],
-        created_at=row["created_at"],
-        send_at=row["send_at"],
+def _stored(row: Mapping[str, Any], sms_id: int) -> Moved:
+    return Moved(
+        sms_id,
+        row["uid"],
+        row["key"],
+        row["producer"],
+        row["ordered_phone"] or row["phone"],
+        row["parts"],
+        row["callback"],
+        None,
+        row["lane"],
+        None,
+        None,
+        None,
+        row["created_at"],
+        row["send_at"],
         traceparent=row["traceparent"],
     )
-    return Seen(message, MessageState.QUEUED, row["created_at"])
 
 
 def contents_of(session: Session, uids: Iterable[str]) -> dict[str, Content]:
     """What is stored under *uids*."""
     ordered = (coalesce(Message.ordered_phone, Message.phone), coalesce(Message.ordered_text, Message.text))
-    wanted, contents = list(uids), select(Message.uid, *ordered)
-    slices = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
-    found = (row for some in slices for row in session.execute(contents.where(Message.uid.in_(some))))
-    return {uid: Content(phone, text) for uid, phone, text in found}
+    found = select(Message.uid, *ordered).where(lots.among(session, Message.uid, uids))
+    return {uid: Content(phone, text) for uid, phone, text in session.execute(found)}
 
 
 def was_refused(session: Session, queue: str, refusal: Refusal) -> bool:
@@ -72,9 +84,7 @@ def was_refused(session: Session, queue: str, refusal: Refusal) -> bool:
 
 def uids_refused(session: Session, uids: Iterable[str]) -> set[str]:
     """Those of *uids* by which anything was ever refused."""
-    wanted, refused = list(uids), select(RefusedIntake.uid)
-    slices = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
-    return {uid for some in slices for uid in session.scalars(refused.where(RefusedIntake.uid.in_(some))) if uid}
+    return lots.found_among(session, REFUSED.c.uid, uids)
 
 
 def insert_refusals(session: Session, refusals: Sequence[tuple[str, Refusal]], *, now: datetime) -> int:
