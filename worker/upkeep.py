@@ -1,5 +1,7 @@
 """Looking for what a crash left behind, and for what time has overtaken. Safe to run twice, or on every worker."""
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,11 +18,13 @@ from worker.restored import gap_of
 from worker.store import accounts, callbacks, claims, clocks, sweeps, workers
 from worker.store.clocks import Longest
 from worker.store.engine import DATABASE_TROUBLE, reading
+from worker.turnstile import LONGEST_SECONDS
 from worker.watermark import Watermark
 
 log = structlog.get_logger()
 
 MOST_RESENDS = 1  # by policy; a gateway that cuts every answer must not make a phone ring for ever
+RESTS = 4  # times as long as a deletion took: senders wait for the same disk, and on SQLite for the same lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Upkeep:
     account_id: int
     watermark: Watermark | None = None  #: None where there is no Redis to keep it
     leaving: Callable[[], bool] = lambda: False  #: whether the worker is to stop
+    wait: Callable[[float], object] = time.sleep  #: so many seconds, or until the worker is to stop
+    monotonic: Callable[[], float] = time.monotonic
     quiet: QuietLanes = quiet.NEVER
 
     def sweep(self) -> dict[str, int]:
@@ -55,24 +61,24 @@ class Upkeep:
         return found
 
     def delete_old(self) -> int:
-        """Delete what is past its retention, a thousand rows at a time; return how many rows.
+        """Delete what is past its retention, some of everything in turn; return how many rows.
 
-        Processes that are gone for long leave only their counts.
+        Rests four times as long as each of these took, so that sending hardly feels it. Leaves when a bell's task has
+        to: what is left then is for the next bell. Processes that are gone for long leave only their counts.
         """
         self._calmly("workers_gone", partial(self._all_of, workers.fold))
         if self.retention is None:
             return 0
         before, deleted = self.now() - self.retention, 0
-        oldest_first = (
-            sweeps.delete_old,
-            sweeps.delete_old_refusals,
-            sweeps.delete_old_callbacks,
-            sweeps.delete_empty_batches,
-            sweeps.delete_old_decisions,
-        )
-        for sweep in oldest_first:
-            while not self.leaving() and (rows := self._each(partial(_before, sweep, before))):
+        leave_at = self.monotonic() + LONGEST_SECONDS
+        left = deque(sweeps.OF_THE_OLD)
+        while left and not self.leaving() and (began := self.monotonic()) < leave_at:
+            sweep = left.popleft()
+            if rows := self._each(partial(_before, sweep, before)):
                 deleted += rows
+                left.append(sweep)
+            over = self.monotonic()
+            self.wait(max(0.0, min(RESTS * (over - began), leave_at - over)))
         return deleted
 
     def waiting(self) -> "Waiting":

@@ -21,11 +21,11 @@ from builders import (
     the_batch,
     the_sms,
 )
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
-from models import Batch, Callback, Decision, Message, RefusedIntake, Report
-from models.lifecycle import FINAL, MessageState
+from models import Batch, Callback
+from models.lifecycle import MessageState
 from worker.errors import SubmissionUnconfirmed
 from worker.gateway.memory import MemoryGateway
 
@@ -190,21 +190,6 @@ def test_a_policy_waits_for_the_answer_of_a_worker_that_only_seemed_dead(session
     assert (at_first, the_sms(sessions, sms).state) == ("unconfirmed", "queued")
 
 
-def test_what_holds_phones_and_texts_beside_messages_is_deleted_as_well(sessions: Sessions) -> None:
-    for _ in range(3):
-        stored(sessions, state=S.DELIVERED)
-    refused = {"digest": "d", "queue": "sms.otp", "reason": "r", "explanation": "e", "body": "b"}
-    told = {"event_id": "e", "target": TELL, "event": {}, "state": "told", "attempts": 1, "finished_at": NOON}
-    with sessions.begin() as session:
-        session.execute(insert(RefusedIntake), [refused | {"body_encoding": "utf-8", "created_at": NOON}])
-        session.execute(insert(Callback), [told | {"created_at": NOON}])
-
-    an_upkeep(sessions, Clock(NOON + timedelta(days=31)), retention=timedelta(days=30)).delete_old()
-
-    assert [len(all_of(sessions, table)) for table in (Message, RefusedIntake, Callback)] == [0, 0, 0]
-    assert [batch.id for batch in all_of(sessions, Batch)] == [3], "the last one's number is given to no other"
-
-
 def test_keepers_at_the_same_time_do_everything_once(sessions: Sessions) -> None:
     for _ in range(10):
         for state in (S.POSTING, S.UNCONFIRMED, S.QUEUED):
@@ -221,60 +206,6 @@ def test_keepers_at_the_same_time_do_everything_once(sessions: Sessions) -> None
     assert Counter(states_of(sessions)) == {"failed": 20, "expired": 10, "queued": 10}
     told = Counter(one.event["state"] for one in all_of(sessions, Callback))
     assert told == {"unconfirmed": 10, "failed": 20, "expired": 10}
-
-
-@pytest.mark.parametrize("state", S, ids=str)
-def test_only_final_messages_past_their_retention_are_deleted(sessions: Sessions, state: S) -> None:
-    old = stored(sessions, state=state)
-    report = {"sms_id": old, "received_at": NOON, "answer": {}}
-    owed = {"event_id": "e", "sms_id": old, "target": TELL, "event": {}, "attempts": 1, "created_at": NOON}
-    with sessions.begin() as session:
-        session.execute(insert(Report), [report])
-        session.execute(insert(Callback), [owed | {"state": "told", "finished_at": NOON}])
-
-    an_upkeep(sessions, Clock(NOON + timedelta(days=31)), retention=timedelta(days=30)).delete_old()
-
-    left = 0 if state in FINAL else 1
-    assert [left] * 3 == [len(all_of(sessions, table)) for table in (Message, Report, Callback)]
-
-
-def test_a_decision_is_kept_as_long_as_messages_are(sessions: Sessions) -> None:
-    with sessions.begin() as session:
-        session.execute(insert(Decision), [{"at": NOON, "who": "a test", "what": "pause"}])
-    clock = Clock(NOON + timedelta(days=30))
-    keeper = an_upkeep(sessions, clock, retention=timedelta(days=30))
-
-    in_time = keeper.delete_old()
-    clock.advance(seconds=1)
-    past = keeper.delete_old()
-
-    assert (in_time, past, all_of(sessions, Decision)) == (0, 1, [])
-
-
-def test_what_is_younger_than_the_retention_is_kept(sessions: Sessions) -> None:
-    stored(sessions, state=S.DELIVERED)
-    keeper = an_upkeep(sessions, Clock(NOON + timedelta(days=30)), retention=timedelta(days=30))
-
-    assert keeper.delete_old() == 0
-    assert states_of(sessions) == ["delivered"]
-
-
-def test_without_a_retention_everything_is_kept(sessions: Sessions) -> None:
-    stored(sessions, state=S.DELIVERED)
-
-    assert an_upkeep(sessions, Clock(NOON + timedelta(days=9_999))).delete_old() == 0
-    assert states_of(sessions) == ["delivered"]
-
-
-def test_all_that_is_old_is_deleted_however_much_it_is(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.store.sweeps.AT_ONCE", 10)
-    many_stored(sessions, 25, state=S.EXPIRED)
-    keepers = [an_upkeep(sessions, Clock(NOON + timedelta(days=2)), retention=timedelta(days=1)) for _ in range(4)]
-
-    with ThreadPoolExecutor(4) as pool:
-        deleted = sum(pool.map(lambda keeper: keeper.delete_old(), keepers))
-
-    assert (deleted, states_of(sessions)) == (25, [])
 
 
 WAITING: list[Any] = [

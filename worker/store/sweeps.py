@@ -14,6 +14,7 @@ from worker.store.outcomes import NOT_ANSWERED, leave_unconfirmed, release_untou
 from worker.store.recovery import RESTORED
 
 AT_ONCE = 1_000  # rows in one transaction: it never holds others up for long
+DELETED_AT_ONCE = 200  # each takes its reports and callbacks with it
 WORKER_DIED = "worker_died"
 BY_POLICY = "policy"
 DROPPED_BY_POLICY = "dropped_by_policy"
@@ -80,31 +81,28 @@ def apply_policy(session: Session, *, lane: Lane, policy: str, now: datetime, mo
 
 def delete_old(session: Session, *, before: datetime) -> int:
     """Delete final messages that ended before *before*, with their reports and callbacks; return how many."""
-    old = (
-        select(Message.id)
-        .where(Message.finalized_at < before, Message.state.in_(FINAL))
-        .order_by(Message.finalized_at)
-        .limit(AT_ONCE)
-    )
-    return _delete(session, Message, old)
+    ended = (Message.finalized_at < before, Message.state.in_(FINAL))
+    old = select(Message.id).where(*ended).order_by(Message.finalized_at).limit(DELETED_AT_ONCE)
+    return _delete(session, Message, old, *ended)
 
 
 def delete_old_refusals(session: Session, *, before: datetime) -> int:
     """Delete orders that were refused before *before*: they hold phones and texts as well; return how many."""
     old = select(RefusedIntake.id).where(RefusedIntake.created_at < before).order_by(RefusedIntake.created_at)
-    return _delete(session, RefusedIntake, old.limit(AT_ONCE))
+    return _delete(session, RefusedIntake, old.limit(DELETED_AT_ONCE))
 
 
 def delete_old_callbacks(session: Session, *, before: datetime) -> int:
     """Delete what was told of refused orders before *before*; a message's callbacks go with it. Return how many."""
     of_refused = (Callback.sms_id.is_(None), Callback.finished_at < before)
-    return _delete(session, Callback, select(Callback.id).where(*of_refused).order_by(Callback.id).limit(AT_ONCE))
+    old = select(Callback.id).where(*of_refused).order_by(Callback.id).limit(DELETED_AT_ONCE)
+    return _delete(session, Callback, old, *of_refused)
 
 
 def delete_old_decisions(session: Session, *, before: datetime) -> int:
     """Delete what was decided before *before*; return how many."""
     return _delete(
-        session, Decision, select(Decision.id).where(Decision.at < before).order_by(Decision.at).limit(AT_ONCE)
+        session, Decision, select(Decision.id).where(Decision.at < before).order_by(Decision.at).limit(DELETED_AT_ONCE)
     )
 
 
@@ -112,11 +110,19 @@ def delete_empty_batches(session: Session, *, before: datetime) -> int:
     """Delete batches that ended before *before* and have no message any more, but the last; return how many."""
     in_use = exists().where(Message.batch_id == Batch.id)
     not_last = Batch.id < select(func.max(Batch.id)).scalar_subquery()
-    old = select(Batch.id).where(Batch.finished_at < before, ~in_use, not_last).order_by(Batch.id)
-    return _delete(session, Batch, old.limit(AT_ONCE))
+    old = select(Batch.id).where(Batch.finished_at < before, ~in_use, not_last).order_by(Batch.finished_at)
+    return _delete(session, Batch, old.limit(DELETED_AT_ONCE))
+
+
+#: what is deleted when it is old, each to be called again until it finds nothing more
+OF_THE_OLD = (delete_old, delete_old_refusals, delete_old_callbacks, delete_empty_batches, delete_old_decisions)
 
 
 def _delete(
-    session: Session, table: type[Message | RefusedIntake | Callback | Batch | Decision], ids: Select[int]
+    session: Session,
+    table: type[Message | RefusedIntake | Callback | Batch | Decision],
+    ids: Select[int],
+    *still: ColumnElement[bool],
 ) -> int:
-    return len(session.execute(delete(table).where(table.id.in_(ids)).returning(table.id)).all())
+    """Delete these; *still* is asked again of a row that somebody changed while its deletion waited for it."""
+    return len(session.execute(delete(table).where(table.id.in_(ids), *still).returning(table.id)).all())
