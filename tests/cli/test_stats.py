@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Sessions, a_batch, a_send, an_intake, stored
+from builders import Sessions, a_batch, a_send, an_intake, many_stored, stored
 from moments import Outage
 from redis import Redis
 from servers import wait_for
@@ -19,7 +19,7 @@ from terminal import OnTerminal
 from models import Worker
 from models.lifecycle import BatchState, Lane, MessageState
 from worker.lanes import LaneLists
-from worker.store import accounts
+from worker.store import accounts, figures
 
 Sms = Callable[..., Any]
 PHONE, TEXT = "998901234567", "Your code is 4821"
@@ -57,6 +57,22 @@ def test_the_verdict_comes_first_and_each_line_says_what_it_is(sms: Sms) -> None
     assert "1 alive (0.4.0); beat rang" in answer.out
     assert "unconfirmed (bulk) since" in answer.out
     assert "sms unconfirmed: look, then resend or drop" in answer.out
+
+
+@pytest.mark.usefixtures("busy")
+def test_more_than_is_counted_has_a_plus(sms: Sms, sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "MOST", 2)
+    many_stored(sessions, 3, lane=Lane.BULK, send_at=now())
+    many_stored(sessions, 3, lane=Lane.BULK, send_at=now() + timedelta(hours=1))
+    for _ in range(3):
+        stored(sessions, state=MessageState.SUBMITTED)
+
+    lines = sms("stats").out.splitlines()
+
+    otp, bulk = (next(line.split() for line in lines if line.startswith(lane)) for lane in ("otp", "bulk"))
+    assert (otp[1], bulk[1]) == ("1", "2+")
+    assert "2+" in bulk[2:]
+    assert any("2+ await their report" in line for line in lines)
 
 
 @pytest.mark.usefixtures("busy")

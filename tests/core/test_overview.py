@@ -14,7 +14,7 @@ from taking import TELL
 from models import Callback, RefusedIntake, Worker
 from models.lifecycle import BatchState, Lane, MessageState, Room
 from worker.quiet import NEVER, QuietHours, QuietLanes
-from worker.store import accounts, attention, circuits, overview
+from worker.store import accounts, attention, circuits, figures, overview
 from worker.store.accounts import Pause
 from worker.store.circuits import Trouble
 from worker.store.overview import Minute, Overview
@@ -156,6 +156,25 @@ def test_each_lane_says_what_waits_what_is_for_later_and_what_comes_and_goes(ses
     assert otp == (L.OTP, 10, 40.0, 3, 0, False, 2.0, 10.0)
     assert normal == (L.NORMAL, 0, None, 0, 0, False, 0.0, 0.0)
     assert bulk == (L.BULK, 0, None, 0, 1, True, 0.0, 0.0)
+
+
+def test_of_very_many_that_wait_only_so_many_are_counted_in_each_lane_and_the_oldest_is_still_right(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST", 5)
+    many_stored(sessions, 1, lane=L.BULK, send_at=ago(seconds=90))
+    many_stored(sessions, 7, lane=L.BULK, send_at=ago(seconds=10))
+    many_stored(sessions, 6, lane=L.BULK, send_at=NOON + timedelta(hours=1))
+    many_stored(sessions, 4, lane=L.OTP)
+    for _ in range(8):
+        stored(sessions, state=S.SUBMITTED)
+
+    found = seen(sessions)
+
+    counts = {one.lane: (one.waiting, one.oldest_seconds, one.later) for one in found.lanes}
+    assert counts == {L.OTP: (4, 0.0, 0), L.NORMAL: (0, None, 0), L.BULK: (5, 90.0, 5)}
+    assert found.submitted == 5
+    assert [overview.up_to(count) for count in (4, found.submitted)] == ["4", "5+"]
 
 
 def test_of_a_storm_only_the_newest_rows_are_counted_and_the_rate_is_still_right(
@@ -304,6 +323,8 @@ def test_no_more_is_said_than_was_asked_for_and_what_stops_all_comes_first(sessi
 
 
 ASKED: list[Any] = [
+    pytest.param(lambda session: overview.lanes(session, now=NOON), "ix_messages_claim", id="what waits"),
+    pytest.param(lambda session: figures.submitted(session, most=9), "ix_messages_poll", id="what is awaited"),
     pytest.param(lambda session: overview.lanes(session, now=NOON), "ix_messages_created_at", id="what came"),
     pytest.param(lambda session: overview.lanes(session, now=NOON), "ix_batches_finished_at", id="what went"),
     pytest.param(lambda session: overview.gateway(session, now=NOON), "ix_batches_finished_at", id="gateway"),

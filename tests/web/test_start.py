@@ -10,6 +10,7 @@ from web_pages import Browser
 
 from models import Account, Message, RefusedIntake, Worker
 from models.lifecycle import BatchState, Lane, MessageState
+from worker.store import figures
 from worker.store.accounts import BY_RESTORE, account_id_of, hold
 from worker.store.overview import Minute
 from worker.store.verdict import SAID
@@ -62,6 +63,20 @@ def test_a_code_that_waits_is_in_its_lane_with_its_age(operator: Browser, sessio
     assert ">3</a>" in row
     assert "45 s" in row
     assert verdict(page) == "slow"
+
+
+def test_more_than_is_counted_has_a_plus(
+    operator: Browser, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST", 7)
+    many_stored(sessions, 9, lane=Lane.OTP, send_at=NOON)
+    many_stored(sessions, 9, lane=Lane.OTP, send_at=NOON + timedelta(hours=1))
+    for _ in range(9):
+        stored(sessions, state=MessageState.SUBMITTED)
+
+    page = operator.get("/").text
+
+    assert page.count(">7+<") == 3
 
 
 @pytest.mark.usefixtures("working")

@@ -14,7 +14,7 @@ from models.lifecycle import Lane
 from worker.cli.shown import visible
 from worker.lanes import Lying
 from worker.store.attention import Attention
-from worker.store.overview import Overview
+from worker.store.overview import Overview, up_to
 from worker.store.verdict import GOING, IDLE, SAID, SLOW, STOPPED
 
 STYLES = {GOING: "bold green", IDLE: "bold cyan", SLOW: "bold yellow", STOPPED: "bold red"}
@@ -75,7 +75,7 @@ def _lanes(house: Overview, lying: Mapping[Lane, Lying] | str) -> Table:
     if any(lane.quiet for lane in house.lanes):
         table.add_column("", no_wrap=True)
     for lane in house.lanes:
-        counts = (f"{lane.waiting:,}", _long(lane.oldest_seconds), f"{lane.later:,}")
+        counts = (up_to(lane.waiting), _long(lane.oldest_seconds), up_to(lane.later))
         rates = (f"{lane.in_per_minute:,.1f}", f"{lane.out_per_minute:,.1f}")
         on_redis = "?" if isinstance(lying, str) else f"{sum(lying[lane.lane]):,}"
         quiet = ["quiet"] if lane.quiet else []
@@ -101,7 +101,7 @@ def _lines(shown: Shown) -> Iterator[tuple[str, str]]:
     delivery = house.delivery
     times = f"p50 {_long(delivery.p50_seconds)}, p95 {_long(delivery.p95_seconds)}, of {delivery.messages:,} messages"
     yield "delivery", times if delivery.messages else "nothing was delivered within a day"
-    yield "in flight", f"{house.posting:,} are being posted, {house.submitted:,} await their report"
+    yield "in flight", f"{house.posting:,} are being posted, {up_to(house.submitted)} await their report"
     yield "callbacks", f"{house.callbacks_owed:,} owed, {house.callbacks_failed:,} failed"
     yield "refused", f"{house.refused_today:,} orders today (UTC)" + (": sms refused" if house.refused_today else "")
     if isinstance(shown.lying, str):

@@ -49,7 +49,7 @@ def stats(
     """Show how the house stands: is it going out, and if not, why and what to do.
 
     Rates in and out are over the last 5 minutes, the gateway's answers over the last 15, and time to deliver is of the
-    newest messages of a day.
+    newest messages of a day. What waits is counted up to 100,000, and then has a plus; in JSON and CSV it is 100000.
 
     With --watch it is a live page, which stays while the database is away, and says so.
 

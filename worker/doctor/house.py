@@ -7,7 +7,7 @@ from worker.doctor.check import Check, Found, Ground, fault, note, ok, skipped, 
 from worker.quiet import QuietLanes
 from worker.store import workers
 from worker.store.engine import make_engine, make_sessions, reading
-from worker.store.overview import Overview, overview
+from worker.store.overview import Overview, overview, up_to
 from worker.store.verdict import BELL_SECONDS, SLOW_SECONDS, STUCK_SECONDS
 from worker.wiring import quiet_lanes
 
@@ -62,7 +62,9 @@ def _beat(ground: Ground) -> Found:
 def _waiting(ground: Ground) -> Found:
     seen = _overview(ground)
     said = [
-        f"{one.lane} {one.waiting:,}, the oldest {one.oldest_seconds or 0:,.0f} s" for one in seen.lanes if one.waiting
+        f"{one.lane} {up_to(one.waiting)}, the oldest {one.oldest_seconds or 0:,.0f} s"
+        for one in seen.lanes
+        if one.waiting
     ]
     if not said:
         return ok("nothing waits")

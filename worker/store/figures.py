@@ -7,15 +7,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import Account, Batch, Callback, Circuit, Message, RefusedIntake
-from models.lifecycle import AccountState, BatchState, CallbackState, CircuitState, MessageState
+from models.lifecycle import AccountState, BatchState, CallbackState, CircuitState, Lane, MessageState
+
+MOST = 100_000  #: for a person this is many, and counting on would make the page wait
 
 
 class Queue(NamedTuple):
     """What a lane has queued."""
 
-    queued: int  #: whether due or not
-    waiting: int  #: of these, what may be posted now
-    oldest_at: datetime | None  #: since when the oldest of these may
+    waiting: int  #: what may be posted now
+    later: int  #: what is for a later time
+    oldest_at: datetime | None  #: since when the oldest of what waits may be posted
 
 
 class Standing(NamedTuple):
@@ -26,11 +28,27 @@ class Standing(NamedTuple):
 
 
 def queues(session: Session, *, now: datetime) -> dict[str, Queue]:
-    """By lane. Reads ix_messages_fair or ix_messages_claim: either holds the queued messages alone."""
+    """By lane. Reads all of ix_messages_fair or ix_messages_claim: either holds the queued messages alone.
+
+    Where 1,000,000 are queued this takes a tenth of a second: see `queue_up_to` for what a person waits for.
+    """
     due = Message.send_at <= now
-    columns = (func.count(), func.count().filter(due), func.min(Message.send_at).filter(due))
+    columns = (func.count().filter(due), func.count().filter(~due), func.min(Message.send_at).filter(due))
     queued = select(Message.lane, *columns).where(Message.state == MessageState.QUEUED).group_by(Message.lane)
     return {lane: Queue._make(counts) for lane, *counts in session.execute(queued)}
+
+
+def queue_up_to(session: Session, lane: Lane, most: int, *, now: datetime) -> Queue:
+    """The same of one lane, where each count stops at *most*. Reads so much of ix_messages_claim."""
+    queued = select(Message.send_at).where(Message.state == MessageState.QUEUED, Message.lane == lane)
+    # In the index's order, or PostgreSQL may walk the table, past all that was ever claimed.
+    due = queued.where(Message.send_at <= now).order_by(Message.send_at).limit(most).subquery()
+    later = queued.where(Message.send_at > now).order_by(Message.send_at).limit(most).subquery()
+    counts = (
+        select(func.count().label("waiting"), func.min(due.c.send_at).label("oldest_at")).select_from(due).subquery()
+    )
+    count_later = select(func.count()).select_from(later).scalar_subquery()
+    return Queue._make(session.execute(select(counts.c.waiting, count_later, counts.c.oldest_at)).one())
 
 
 def posting(session: Session) -> int:
@@ -40,9 +58,12 @@ def posting(session: Session) -> int:
     return session.scalars(select(func.count()).where(in_batch, Message.state == MessageState.POSTING)).one()
 
 
-def submitted(session: Session) -> int:
-    """Messages whose report is awaited. Reads ix_messages_poll, which holds these alone."""
-    return session.scalars(select(func.count()).where(Message.state == MessageState.SUBMITTED)).one()
+def submitted(session: Session, *, most: int | None = None) -> int:
+    """Messages whose report is awaited, counted up to *most*. Reads ix_messages_poll, which holds these alone."""
+    awaited = select(Message.id).where(Message.state == MessageState.SUBMITTED)
+    if most:
+        awaited = awaited.order_by(Message.next_poll_at).limit(most)
+    return session.scalars(select(func.count()).select_from(awaited.subquery())).one()
 
 
 def unconfirmed(session: Session) -> dict[str, int]:

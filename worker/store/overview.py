@@ -32,9 +32,9 @@ class LaneStanding(NamedTuple):
     """What a lane has to do, and does."""
 
     lane: Lane
-    waiting: int  #: may be posted now
+    waiting: int  #: may be posted now; counted up to `figures.MOST`
     oldest_seconds: float | None  #: how long the oldest of these may; None if nothing waits
-    later: int  #: queued for a later time
+    later: int  #: queued for a later time; counted up to `figures.MOST`
     unconfirmed: int
     quiet: bool  #: whether it has quiet hours now
     in_per_minute: float  #: stored, over the last five minutes
@@ -109,7 +109,7 @@ class Overview(NamedTuple):
     callbacks_failed: int
     refused_today: int  #: orders, in this day of UTC, counted up to `MOST_REFUSED`
     posting: int
-    submitted: int  #: whose report is awaited
+    submitted: int  #: whose report is awaited; counted up to `figures.MOST`
 
 
 def overview(session: Session, login: str, *, now: datetime, quiet: QuietLanes = NEVER, hours: float = 3) -> Overview:
@@ -132,7 +132,7 @@ def overview(session: Session, login: str, *, now: datetime, quiet: QuietLanes =
         callbacks_failed=figures.callbacks(session, CallbackState.FAILED),
         refused_today=refused_since(session, now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)),
         posting=figures.posting(session),
-        submitted=figures.submitted(session),
+        submitted=figures.submitted(session, most=figures.MOST),
     )
     reason = judge(_evidence(seen))
     return seen._replace(reason=reason, verdict=SAID[reason].verdict)
@@ -155,16 +155,25 @@ def _evidence(seen: Overview) -> Evidence:
 
 def lanes(session: Session, *, now: datetime, quiet: QuietLanes = NEVER) -> list[LaneStanding]:
     """Each lane, the most urgent first."""
-    queues, in_doubt = figures.queues(session, now=now), figures.unconfirmed(session)
+    in_doubt = figures.unconfirmed(session)
     since = _since_when(session, now)
     came, went = _came_per_minute(session, since, now), _went_per_minute(session, since, now)
     found = []
     for lane in Lane:
-        queue = queues.get(lane, figures.Queue(0, 0, None))
+        queue = figures.queue_up_to(session, lane, figures.MOST, now=now)
         age = max(0.0, (now - queue.oldest_at).total_seconds()) if queue.oldest_at else None
-        counts = (queue.waiting, age, queue.queued - queue.waiting, in_doubt.get(lane, 0), quiet.cover(lane, now))
+        counts = (queue.waiting, age, queue.later, in_doubt.get(lane, 0), quiet.cover(lane, now))
         found.append(LaneStanding(lane, *counts, came.get(lane, 0.0), went.get(lane, 0.0)))
     return found
+
+
+def up_to(count: int) -> str:
+    """In a person's words, where counting stopped at `figures.MOST`.
+
+    >>> up_to(99_999), up_to(100_000)
+    ('99,999', '100,000+')
+    """
+    return f"{count:,}+" if count >= figures.MOST else f"{count:,}"
 
 
 def _since_when(session: Session, now: datetime) -> datetime:

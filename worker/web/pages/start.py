@@ -12,7 +12,7 @@ from starlette_admin import route
 from worker.store.accounts import BY_RESTORE
 from worker.store.attention import RECOVER, Attention
 from worker.store.engine import reading
-from worker.store.overview import Overview, overview
+from worker.store.overview import Overview, overview, up_to
 from worker.web.house import WebHouse
 from worker.web.pages import words
 from worker.web.pages.chart import chart_of
@@ -71,6 +71,7 @@ class Start(Page):
             "RECOVER": RECOVER,
             "recover": words.RECOVER,
             "duration": words.duration,
+            "up_to": up_to,
             "error_words": words.error_words,
             "refusals": words.REFUSALS,
             "hours": HOURS,
