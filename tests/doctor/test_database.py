@@ -10,9 +10,12 @@ from databases import administer, an_empty_database
 from sqlalchemy.engine import make_url
 
 from migrations.schema import upgrade
+from worker.cli.metrics import SCRAPES_AT_ONCE
+from worker.cli.web import LOOKS_AT_ONCE
 from worker.doctor import database
+from worker.wiring import OTHER_CONNECTIONS
 
-OF_POSTGRES = ("timezone", "clock", "connections")
+OF_POSTGRES = ("timezone", "clock", "connections", "transactions")
 OF_SQLITE = ("integrity", "disk")
 
 
@@ -118,6 +121,13 @@ def test_few_connections_left_are_a_warning(look: Any, monkeypatch: pytest.Monke
 
     assert (enough.outcome, few.outcome) == ("ok", "warning")
     assert "connections are in use" in few.found
+
+
+def test_the_connections_that_each_process_takes_are_those_it_may_open() -> None:
+    (why,) = (check.why for check in database.CHECKS if check.name == "database.connections")
+
+    assert f"up to SMS_GATEWAY_CONNECTIONS + {OTHER_CONNECTIONS}, sms web {LOOKS_AT_ONCE}, " in why
+    assert f"sms metrics and commands {SCRAPES_AT_ONCE}," in why
 
 
 def test_a_damaged_file_is_found(look: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, exc, text
 from sqlalchemy.engine import make_url
 
 from migrations import schema
+from worker.doctor import transactions
 from worker.doctor.check import Check, Found, Ground, fault, graded, note, ok, skipped, warning
 from worker.errors import SchemaMismatch
 from worker.store.schema import check_schema
@@ -105,11 +106,9 @@ def _clock(ground: Ground, connection: Connection) -> Found:
 
 
 def _connections(_: Ground, connection: Connection) -> Found:
-    used = int(
-        connection.execute(
-            text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-        ).scalar_one()
-    )
+    # What kind of process it is, PostgreSQL shows of other roles' sessions only to some; these two it shows to all.
+    clients = text("SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL")
+    used = int(connection.execute(clients).scalar_one())
     most = int(_setting(connection, "max_connections")) - int(_setting(connection, "superuser_reserved_connections"))
     words = f"{used} of {most} connections are in use"
     return graded(used / most, warns_at=FULL_WARNS, faults_at=FULL_FAULTS, words=words)
@@ -192,9 +191,17 @@ CHECKS = (
     Check(
         "database.connections",
         "Are connections left?",
-        "Each worker process takes up to SMS_GATEWAY_CONNECTIONS + SMS_POLL_CONNECTIONS + 8 of them.",
+        "A worker process takes up to SMS_GATEWAY_CONNECTIONS + 10, sms web 10, sms metrics and commands 2, beat none.",
         "raise max_connections, put PgBouncer (session pooling) before it, or run fewer worker processes",
         _on("postgresql", _connections),
+        after=ANSWERS,
+    ),
+    Check(
+        "database.transactions",
+        "Has a transaction been open for 10 minutes?",
+        "No row that it may still see is cleared away: each claim costs more the longer it lasts.",
+        transactions.REMEDY,
+        _on("postgresql", transactions.look),
         after=ANSWERS,
     ),
     Check(
