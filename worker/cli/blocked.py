@@ -20,27 +20,31 @@ from worker.store.engine import reading
 
 FOR_PEOPLE = 20  # lines: a screen of them
 
+Phone = Annotated[str | None, typer.Option(help="Only this number, as people write it.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only those put there at this ISO time or later; without an offset, in SMS_GATEWAY_TIMEZONE."),
+]
+LiftedToo = Annotated[bool, typer.Option("--all", help="Those that were lifted, too.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json and --csv all)."
+    ),
+]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole phones.")]
+
 
 def blocked(
     *,
-    phone: Annotated[str | None, typer.Option(help="Only this number, as people write it.")] = None,
+    phone: Phone = None,
     lane: OfLane = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            help="Only those put there at this ISO time or later; without an offset, in SMS_GATEWAY_TIMEZONE."
-        ),
-    ] = None,
-    lifted_too: Annotated[bool, typer.Option("--all", help="Those that were lifted, too.")] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=LARGEST_ID, help=f"Show at most so many ({FOR_PEOPLE} if not given; with --json and --csv all)."
-        ),
-    ] = None,
+    since: Since = None,
+    lifted_too: LiftedToo = False,
+    limit: Limit = None,
     json: ForPrograms = False,
     csv: ForSpreadsheets = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show whole phones.")] = False,
+    reveal: Reveal = False,
 ) -> None:
     """Show the do-not-send list, what was put there last at first: which number gets nothing by which lane, and why.
 

@@ -139,17 +139,12 @@ def campaign(
     settings = load_settings()
     _refuse_wrong_files(file, report, settings, dry_run=dry_run)
     source = open_source(file, encoding=encoding, delimiter=delimiter, sheet=sheet)
+    its_name, orderer = _name(name, source), _word(producer, "--producer") or PRODUCER
+    phone_column = _phone_column(source.rows.header, phones, delimiter)
+    fill = _fill(source.rows.header, template, text, allow_empty=allow_empty)
+    defaults = _defaults(settings.zone, nickname, send_at, expires_at, spread)
     made = Campaign(
-        name=_name(name, source),
-        lane=lane,
-        producer=_word(producer, "--producer") or PRODUCER,
-        rows=source.rows,
-        phone_column=_phone_column(source.rows.header, phones, delimiter),
-        fill=_fill(source.rows.header, template, text, allow_empty=allow_empty),
-        run=uuid4(),
-        countries=settings.countries,
-        once=once,
-        defaults=_defaults(settings.zone, nickname, send_at, expires_at, spread),
+        its_name, lane, orderer, source.rows, phone_column, fill, uuid4(), settings.countries, once, defaults
     )
     with a_person(who) as person, _going_on_after_a_break(made.name):
         _run(Planned(made, source, settings, person, report, json), yes=yes, dry_run=dry_run)

@@ -12,12 +12,12 @@ from models.lifecycle import MessageState
 from worker.cli.chosen import LARGEST_ID, BatchId, OfLane, Producer
 from worker.cli.given import said
 from worker.cli.person import a_person
-from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
+from worker.cli.rows import ForPrograms, ForSpreadsheets, Write, writer
 from worker.cli.shown import masked, visible
 from worker.cli.wanted import Key, KeyPrefix, Nickname, Phone, RequestId, Since, States, Uid, Until, wanted_of
 from worker.settings import load_settings
 from worker.store.engine import reading
-from worker.store.listing import Estimate, Listed, Page, Wanted, estimate, page
+from worker.store.listing import Listed, Page, Wanted, estimate, page
 
 FOR_PEOPLE = 50  # messages: some screens of them
 AT_ONCE = 500
@@ -62,24 +62,29 @@ def listing(
     Exit code 0: done, even if there is none. 2: wrong input or settings, an unreachable database.
     """
     settings = load_settings()
-    named = {"producer": producer, "key": key, "key_prefix": key_prefix, "nickname": nickname, "uid": uid}
-    times = {"since": since, "until": until}
-    wanted = wanted_of(
-        settings, states=states, lane=lane, batch=batch, phone=phone, request_id=request_id, **times, **named
-    )
+    named = {"phone": phone, "request_id": request_id, "producer": producer, "key": key, "key_prefix": key_prefix}
+    others = {"nickname": nickname, "uid": uid, "since": since, "until": until}
+    wanted = wanted_of(settings, states=states, lane=lane, batch=batch, **named, **others)
     write = writer(columns_of(reveal=reveal), as_json=json, as_csv=csv)
+    found = _asked(wanted, before, limit, counts=write is None)
+    _show(found, write, settings.zone, reveal=reveal)
+    if found.next_before_id:
+        typer.echo(_go_on(ctx, found, limit), err=write is not None)
+
+
+def _asked(wanted: Wanted, before: int | None, limit: int, *, counts: bool) -> Page:
     with a_person() as person:
-        if not write:
-            with reading(person.sessions) as session:
-                typer.echo(_counted(estimate(session, wanted)))
-        found = _found(person.sessions, wanted, before, limit)
+        if counts:
+            typer.echo(_counted(person.sessions, wanted))
+        return _found(person.sessions, wanted, before, limit)
+
+
+def _show(found: Page, write: Write | None, zone: ZoneInfo, *, reveal: bool) -> None:
     for one in found:
         if write:
             write(known(one, reveal=reveal))
         else:
-            typer.echo(as_line(one, zone=settings.zone, reveal=reveal))
-    if found.next_before_id:
-        typer.echo(_go_on(ctx, found, limit), err=write is not None)
+            typer.echo(as_line(one, zone=zone, reveal=reveal))
 
 
 def columns_of(*, reveal: bool) -> list[str]:
@@ -122,7 +127,9 @@ def _found(sessions: sessionmaker[Session], wanted: Wanted, before: int | None, 
     return made
 
 
-def _counted(count: Estimate) -> str:
+def _counted(sessions: sessionmaker[Session], wanted: Wanted) -> str:
+    with reading(sessions) as session:
+        count = estimate(session, wanted)
     if count.exact and not count.count:
         return "No message meets all of this."
     return f"Messages: {'' if count.exact else 'about '}{count.count:,}."

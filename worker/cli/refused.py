@@ -1,7 +1,9 @@
 """``sms refused``: orders that could not be accepted, why, and what to do."""
 
 import shlex
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,7 @@ from worker.cli.chosen import LARGEST_ID, OfLane, Producer
 from worker.cli.given import WrongInput, said, span, words
 from worker.cli.listing import FOR_PEOPLE, Before, Limit
 from worker.cli.person import a_person
-from worker.cli.rows import ForPrograms, ForSpreadsheets, writer
+from worker.cli.rows import ForPrograms, ForSpreadsheets, Write, writer
 from worker.cli.shown import visible
 from worker.cli.wanted import Key
 from worker.settings import load_settings
@@ -59,9 +61,7 @@ def refused(
     """
     settings = load_settings()
     named = {"producer": producer, "reason": reason, "key": key, "uid": uid, "queue": _queue(lane, queue)}
-    first, end = span(since, until, settings.zone)
-    wanted = {name: words(written, f"--{name}") for name, written in named.items()}
-    chosen = Chosen(id=id_, since=first, until=end, **wanted)
+    chosen = _chosen(id_, since, until, settings.zone, named)
     write = writer(columns_of(reveal=reveal), as_json=json, as_csv=csv)
     with a_person() as person, reading(person.sessions) as session:
         total = count(session, chosen)
@@ -69,16 +69,25 @@ def refused(
     if id_ is not None and not found:
         raise WrongInput(f"There is no refused order {id_}{_narrowed(chosen)}: correct it, or look with sms refused.")
     if write:
-        for one in found[:limit]:
-            write(known(one, reveal=reveal))
+        _write(found[:limit], write, reveal=reveal)
     else:
-        shape = as_line if id_ is None and uid is None else as_lines
-        typer.echo(
-            "\n".join([*_counted(total, id_), *(shape(one, settings.zone, reveal=reveal) for one in found[:limit])])
-        )
+        shape = partial(as_line if id_ is None and uid is None else as_lines, zone=settings.zone, reveal=reveal)
+        typer.echo("\n".join([*_counted(total, id_), *map(shape, found[:limit])]))
     if len(found) > limit:
-        again = shlex.join(["sms", "refused", *said(ctx), "--before", str(found[limit - 1].id)])
-        typer.echo(f"More: {again}", err=write is not None)
+        typer.echo(_go_on(ctx, found[limit - 1]), err=write is not None)
+
+
+def _chosen(
+    id_: int | None, since: str | None, until: str | None, zone: ZoneInfo, named: Mapping[str, str | None]
+) -> Chosen:
+    first, end = span(since, until, zone)
+    wanted = {name: words(written, f"--{name}") for name, written in named.items()}
+    return Chosen(id=id_, since=first, until=end, **wanted)
+
+
+def _write(found: Iterable[Listed], write: Write, *, reveal: bool) -> None:
+    for one in found:
+        write(known(one, reveal=reveal))
 
 
 def columns_of(*, reveal: bool) -> list[str]:
@@ -123,6 +132,10 @@ def _counted(total: int, id_: int | None) -> list[str]:
     if not total:
         return ["No refused order meets all of this."]
     return [f"Refused orders: {f'more than {MOST_COUNTED:,}' if total > MOST_COUNTED else f'{total:,}'}."]
+
+
+def _go_on(ctx: typer.Context, last: Listed) -> str:
+    return f"More: {shlex.join(['sms', 'refused', *said(ctx), '--before', str(last.id)])}"
 
 
 def _local(at: datetime, zone: ZoneInfo) -> str:

@@ -10,30 +10,42 @@ from worker.sandbox.server import serve
 
 DEFAULT = SandboxConfig()
 
+Host = Annotated[str, typer.Option(help="Where the gateway listens.")]
+Port = Annotated[int, typer.Option(help="0 picks a free one.")]
+ControlPort = Annotated[int, typer.Option(help="Journal and faults, on loopback.")]
+Login = Annotated[str, typer.Option(help="The only login that it lets in.")]
+Password = Annotated[str, typer.Option(help="Its password.")]
+Nicknames = Annotated[
+    list[str] | None, typer.Option(help="A sender name it knows; may be repeated. None: it knows them all.")
+]
+NicknameRequired = Annotated[bool, typer.Option(help="Refuse requests without a nickname.")]
+RequestIds = Annotated[
+    Literal["per-message", "shared", "colliding"], typer.Option(help="What one request_id stands for.")
+]
+DeliverySeconds = Annotated[tuple[float, float], typer.Option(help="Shortest and longest way to a phone.")]
+FailSuffixes = Annotated[
+    list[str] | None, typer.Option(help="Phones that end so are never reached; may be repeated. [default: 0000]")
+]
+LatencySeconds = Annotated[float, typer.Option(help="Before each answer.")]
+Journal = Annotated[Path | None, typer.Option(help="A file that keeps what was taken beyond a restart.")]
+BatchLimit = Annotated[int, typer.Option(help="Most messages in a request.")]
+
 
 def sandbox(
     *,
-    host: Annotated[str, typer.Option(help="Where the gateway listens.")] = DEFAULT.host,
-    port: Annotated[int, typer.Option(help="0 picks a free one.")] = DEFAULT.port,
-    control_port: Annotated[int, typer.Option(help="Journal and faults, on loopback.")] = DEFAULT.control_port,
-    login: Annotated[str, typer.Option(help="The only login that it lets in.")] = DEFAULT.login,
-    password: Annotated[str, typer.Option(help="Its password.")] = DEFAULT.password,
-    nickname: Annotated[
-        list[str] | None, typer.Option(help="A sender name it knows; may be repeated. None: it knows them all.")
-    ] = None,
-    nickname_required: Annotated[bool, typer.Option(help="Refuse requests without a nickname.")] = False,
-    request_ids: Annotated[
-        Literal["per-message", "shared", "colliding"], typer.Option(help="What one request_id stands for.")
-    ] = DEFAULT.request_ids,
-    delivery_seconds: Annotated[
-        tuple[float, float], typer.Option(help="Shortest and longest way to a phone.")
-    ] = DEFAULT.delivery_seconds,
-    fail_suffix: Annotated[
-        list[str] | None, typer.Option(help="Phones that end so are never reached; may be repeated. [default: 0000]")
-    ] = None,
-    latency_seconds: Annotated[float, typer.Option(help="Before each answer.")] = DEFAULT.latency_seconds,
-    journal: Annotated[Path | None, typer.Option(help="A file that keeps what was taken beyond a restart.")] = None,
-    batch_limit: Annotated[int, typer.Option(help="Most messages in a request.")] = DEFAULT.batch_limit,
+    host: Host = DEFAULT.host,
+    port: Port = DEFAULT.port,
+    control_port: ControlPort = DEFAULT.control_port,
+    login: Login = DEFAULT.login,
+    password: Password = DEFAULT.password,
+    nickname: Nicknames = None,
+    nickname_required: NicknameRequired = False,
+    request_ids: RequestIds = DEFAULT.request_ids,
+    delivery_seconds: DeliverySeconds = DEFAULT.delivery_seconds,
+    fail_suffix: FailSuffixes = None,
+    latency_seconds: LatencySeconds = DEFAULT.latency_seconds,
+    journal: Journal = None,
+    batch_limit: BatchLimit = DEFAULT.batch_limit,
 ) -> None:
     """Run the vendor's gateway, re-created from its document, until it is interrupted."""
     config = SandboxConfig(

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -16,7 +17,7 @@ from worker.cli.person import Who, a_person
 from worker.cli.rows import json_line
 from worker.cli.shown import visible
 from worker.clock import utc_now
-from worker.order_fields import DEFAULT_PRODUCER
+from worker.order_fields import DEFAULT_PRODUCER, Terms
 from worker.people import Person
 from worker.settings import Settings, load_settings
 from worker.store.engine import reading
@@ -76,32 +77,28 @@ def send(
     2: wrong input or settings, an unreachable database.
     """
     settings = load_settings()
-    start, end = moment(send_at, "--send-at", settings.zone), moment(expires_at, "--expires-at", settings.zone)
-    if end and end <= (start or utc_now()):
-        raise WrongInput("--expires-at is over before it could be posted: give a later time.")
-    fields = {
-        "phone": phone,
-        "text": sys.stdin.read().removesuffix("\n") if text == "-" else text,
-        "nickname": words(nickname, "--nickname"),
-        "key": words(key, "--key"),
-        "producer": words(producer, "--producer"),
-        "send_at": start.isoformat() if start else None,
-        "expires_at": end.isoformat() if end else None,
-        "callback": _callback(callback_url, callback_task, callback_queue),
-    }
+    times = _times(send_at, expires_at, settings.zone)
+    fields = {"phone": phone, "text": sys.stdin.read().removesuffix("\n") if text == "-" else text, **times}
+    fields |= _named(nickname=nickname, key=key, producer=producer)
+    fields["callback"] = _callback(callback_url, callback_task, callback_queue)
+    say: Callable[[str], None] = (lambda _: None) if json else typer.echo
     with a_person(who) as person:
-        its_terms = terms(settings, lane)
-        ordered = order_one(fields | {"ordered_by": person.who}, sessions=person.sessions, terms=its_terms)
-        if ordered.refusal:
-            _refuse(ordered, as_json=json)
-        say: Callable[[str], None] = (lambda _: None) if json else typer.echo
+        ordered = _ordered(person, fields, terms(settings, lane), as_json=json)
         for line in _words_for(ordered, _price(settings, nickname), what_holds_up(settings, lane, person.now())):
             say(line)
         state = _followed(person, ordered.uid, deadline, say) if wait else None
-    if json:
-        typer.echo(json_line(_known(ordered) | ({"state": state} if wait else {})))
-    if wait and state != MessageState.DELIVERED:
-        raise typer.Exit(1)
+    _end(ordered, state, as_json=json)
+
+
+def _times(send_at: str | None, expires_at: str | None, zone: ZoneInfo) -> dict[str, Any]:
+    start, end = moment(send_at, "--send-at", zone), moment(expires_at, "--expires-at", zone)
+    if end and end <= (start or utc_now()):
+        raise WrongInput("--expires-at is over before it could be posted: give a later time.")
+    return {"send_at": start and start.isoformat(), "expires_at": end and end.isoformat()}
+
+
+def _named(**written: str | None) -> dict[str, Any]:
+    return {name: words(word, f"--{name}") for name, word in written.items()}
 
 
 def _callback(url: str | None, task: str | None, queue: str | None) -> dict[str, str] | None:
@@ -116,6 +113,14 @@ def _price(settings: Settings, nickname: str | None) -> Price:
     sender = nickname or settings.gateway_nickname or ""
     per_part = settings.price_per_part_of_nickname.get(sender, settings.price_per_part)
     return Price(per_part, settings.price_currency)
+
+
+def _ordered(person: Person, fields: dict[str, Any], its_terms: Terms, *, as_json: bool) -> Ordered:
+    """Order it; where it is refused, say why and end."""
+    ordered = order_one(fields | {"ordered_by": person.who}, sessions=person.sessions, terms=its_terms)
+    if ordered.refusal:
+        _refuse(ordered, as_json=as_json)
+    return ordered
 
 
 def _refuse(ordered: Ordered, *, as_json: bool) -> None:
@@ -136,6 +141,14 @@ def _words_for(ordered: Ordered, price: Price, notes: list[str]) -> list[str]:
     money = price.of(parts)
     cost = f", {money:,.2f} {price.currency}" if money else ""
     return [f"Ordered: {uid} ({parts} part{'s' * (parts != 1)}, {ordered.encoding}{cost}).", *notes, look]
+
+
+def _end(ordered: Ordered, state: str | None, *, as_json: bool) -> None:
+    """With the last *state* that was seen of it, if it was followed."""
+    if as_json:
+        typer.echo(json_line(_known(ordered) | ({"state": state} if state else {})))
+    if state and state != MessageState.DELIVERED:
+        raise typer.Exit(1)
 
 
 def _known(ordered: Ordered) -> dict[str, Any]:
