@@ -33,7 +33,7 @@ from sqlalchemy import text  # noqa: E402
 from migrations.schema import upgrade  # noqa: E402
 from worker.clock import utc_now  # noqa: E402
 from worker.embedded import processes  # noqa: E402
-from worker.gateway import Acceptance, Gateway, OutgoingSms, Report  # noqa: E402
+from worker.gateway import Acceptance, Gateway, OutgoingSms, Questions, Report  # noqa: E402
 from worker.gateway.http import HttpGateway  # noqa: E402
 from worker.sandbox.control import SandboxControl  # noqa: E402
 from worker.settings import Settings  # noqa: E402
@@ -57,8 +57,14 @@ class WithoutBegin(Gateway):
     ) -> Acceptance:
         return self._gateway.submit(messages, nickname=nickname, begin=lambda: None)
 
+    def warm(self) -> int:
+        return self._gateway.warm()
+
     def reports(self, request_id: str) -> list[Report]:
         return list(self._gateway.reports(request_id))
+
+    def questions(self, *, at_once: int) -> Questions:
+        return self._gateway.questions(at_once=at_once)
 
 
 @contextmanager
