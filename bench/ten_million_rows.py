@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -154,9 +154,10 @@ WHERE schemaname = 'public' AND tablename IN ('messages', 'batches', 'reports', 
 class Cluster:
     """A PostgreSQL with fsync on in *folder*, which goes on running and can be started again."""
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing runs yet; what is there is used."""
+    def __init__(self, folder: Path, flags: Mapping[str, str] = FLAGS) -> None:
+        """Nothing runs yet; what is there is used. *flags* come on top of `FLAGS`."""
         self.folder = folder
+        self._more_flags = flags
         self.cluster = folder / "cluster"
         self._bin = folder / "bin"
         self._user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
@@ -180,7 +181,7 @@ class Cluster:
         self._run("pg_ctl", "stop", "-m", "fast", "-w")
 
     def _flags(self) -> dict[str, str]:
-        return FLAGS | {"port": (self.folder / "port").read_text()}
+        return {**FLAGS, **self._more_flags, "port": (self.folder / "port").read_text()}
 
     def _make(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -207,13 +208,13 @@ def build(url: str, *, now: datetime, messages: int = MESSAGES) -> None:
     numbers = _numbers(now, messages)
     with closing(psycopg.connect(url.replace("+psycopg", ""))) as connection:
         connection.execute("SET session_replication_role = replica")  # what refers to a row refers to one that is there
-        connection.execute(_filled_in("TRUNCATE " + ", ".join(TABLES), {}))
+        connection.execute(filled_in("TRUNCATE " + ", ".join(TABLES), {}))
         connection.execute("INSERT INTO accounts (id, login, state, probes) VALUES (1, 'we', 'active', 0)")
         connection.execute(
             "INSERT INTO circuits SELECT 1, room, 'closed', 0, NULL, NULL, NULL, NULL, 0"
             " FROM unnest(ARRAY['posting', 'polling']) AS room"
         )
-        with _without_indexes(connection):
+        with without_indexes(connection):
             _fill(connection, numbers)
         connection.execute(
             "SELECT setval('messages_id_seq', %s), setval('batches_id_seq', %s)", (messages, messages // 50)
@@ -232,7 +233,7 @@ def freshen(url: str, *, now: datetime) -> int:
         numbers = {"first": last + 1, "last": last + count, "history": last + count, "start": begin - last * apart}
         numbers |= {"end": now, "apart": apart, "campaign_apart": apart, "reported_from": last + 1}
         for statement in (ROWS, BATCHES, MESSAGES_SQL, REPORTS, CALLBACKS) if count else ():
-            connection.execute(_filled_in(statement, numbers))
+            connection.execute(filled_in(statement, numbers))
         connection.execute("SELECT setval('messages_id_seq', max(id)) FROM messages")
         connection.execute("SELECT setval('batches_id_seq', max(id)) FROM batches")
         connection.commit()
@@ -278,10 +279,10 @@ def _numbers(now: datetime, messages: int) -> dict[str, Any]:
 
 def _fill(connection: psycopg.Connection[Any], numbers: dict[str, Any]) -> None:
     for statement in (ROWS, BATCHES, MESSAGES_SQL, REPORTS, CALLBACKS, REFUSED, DECISIONS, BLOCKS):
-        connection.execute(_filled_in(statement, numbers))
+        connection.execute(filled_in(statement, numbers))
 
 
-def _filled_in(statement: str, numbers: dict[str, Any]) -> bytes:
+def filled_in(statement: str, numbers: dict[str, Any]) -> bytes:
     """A view takes no parameters, so they stand in its text; all of them are our own."""
     for name, value in numbers.items():
         statement = statement.replace(f"%({name})s", _literal(value))
@@ -295,7 +296,7 @@ def _literal(value: Any) -> str:
 
 
 @contextmanager
-def _without_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def without_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """They are built at the end, each in one go."""
     indexes = connection.execute(INDEXES).fetchall()
     for name, _ in indexes:
