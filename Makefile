@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := .tools/bin/uv
 READY := .venv/.ready
 
-.PHONY: help demo up test chaos check docs pictures format lock clean
+.PHONY: help demo up test chaos bench check docs pictures format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ test: $(READY) ## every test: real Redis, PostgreSQL and SQLite, a real HTTP ser
 chaos: $(READY) ## break everything on purpose for half an hour, account for every message; SEED=… runs one again
 	@$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed $(SEED))
 
+bench: $(READY) ## how fast it is, beside what people use instead: five minutes; LONG=1: all of it, some hours
+	@$(BIN)/python bench/all.py $(if $(LONG),--long)
+
 check: $(READY) ## format, lint, types, import contracts, migrations, docs, compose file
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -31,11 +34,12 @@ check: $(READY) ## format, lint, types, import contracts, migrations, docs, comp
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/pytest -q -m check
 
-docs: $(READY) ## write the pages of settings, the schemas, the database and the commands anew from the code itself
+docs: $(READY) ## write the pages that come from the code itself, and of speed from what was measured
 	@$(BIN)/python tests/papers/test_settings_pages.py
 	@$(BIN)/python tests/papers/test_schemas.py
 	@$(BIN)/python tests/papers/test_database_page.py
 	@$(BIN)/python tests/papers/test_commands_page.py
+	@$(BIN)/python bench/pages.py
 
 pictures: $(READY) ## take the docs' pictures of the web page anew; needs a Chromium
 	@$(BIN)/python tests/browser/pictures.py
