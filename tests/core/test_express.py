@@ -186,6 +186,20 @@ def test_where_nothing_may_be_posted_all_is_queued_and_rung_for(
     assert house.bell.rings >= 1
 
 
+@pytest.mark.parametrize("meanwhile", [hold, pause, open_circuit], ids=["held", "paused", "circuit open"])
+def test_that_the_last_one_went_says_nothing_of_the_next(
+    at_once: Making, sessions: Sessions, meanwhile: Callable[[Session], None]
+) -> None:
+    house = at_once()
+    house.order(a_send(PHONE))
+    with sessions.begin() as session:
+        meanwhile(session)
+
+    house.order(a_send(a_phone(3)))
+
+    assert (house.posted(), states_of(sessions)) == ([[PHONE]], ["submitted", "queued"])
+
+
 @pytest.mark.parametrize(
     ("lane", "places"), [(Lane.OTP, 3), (Lane.NORMAL, 2), (Lane.BULK, 1)], ids=["otp", "normal", "bulk"]
 )

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import time, timedelta
 from threading import Event
+from zoneinfo import ZoneInfo
 
 import pytest
 from builders import NOON, Clock, Sessions, a_phone, a_send, all_of, an_upkeep, post_all, states_of
@@ -18,6 +19,7 @@ from models.lifecycle import Lane
 from worker.errors import GatewayUnavailable
 from worker.gateway import Acceptance, OutgoingSms
 from worker.gateway.memory import MemoryGateway
+from worker.quiet import QuietHours, QuietLanes
 
 PHONE = a_phone(1)
 LATER = (NOON + timedelta(seconds=1)).isoformat()
@@ -61,6 +63,31 @@ def test_a_process_that_slept_between_commit_and_post_posts_nothing(
     house.order(a_send(expires_at=expires_at))
 
     assert (house.posted(), states_of(sessions), batches_of(sessions)) == ([], ["queued"], [("released", 1)])
+
+
+@pytest.mark.parametrize("warm", [0, MANY], ids=["cold", "warm"])
+def test_where_quiet_hours_begin_between_commit_and_post_nothing_leaves(
+    at_once: Making, sessions: Sessions, warm: int
+) -> None:
+    clock, begins_at = Clock(), NOON + timedelta(seconds=1)
+    quiet = QuietLanes({Lane.NORMAL: QuietHours(begins_at.time(), time(23))}, ZoneInfo("UTC"))
+    house = at_once(Slow(lambda: clock.advance(seconds=2), warm=warm), clock=clock, quiet=quiet)
+
+    house.order(a_send())
+
+    assert (house.posted(), states_of(sessions), batches_of(sessions)) == ([], ["queued"], [("released", 1)])
+
+
+@pytest.mark.parametrize("warm", [0, 1], ids=["cold", "warm"])
+def test_only_over_a_standing_connection_a_batch_has_begun_by_its_commit(
+    at_once: Making, sessions: Sessions, warm: int
+) -> None:
+    begun = list[bool]()
+    house = at_once(Slow(lambda: begun.extend(one.begins_by is None for one in all_of(sessions, Batch)), warm=warm))
+
+    house.order(a_send(PHONE))
+
+    assert (begun, house.posted()) == ([warm > 0], [[PHONE]])
 
 
 def test_what_upkeep_gave_up_while_its_process_slept_is_queued_again_when_that_wakes(
