@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier, local
 from typing import Any
 
 import pytest
@@ -155,6 +156,21 @@ def test_another_batch_of_the_same_number_is_not_taken_for_it(sessions: Sessions
     assert the_batch(sessions, batch_id).state == BatchState.POSTING
 
 
+@pytest.mark.parametrize(
+    "before", [{"worker": "another@test"}, {"claimed_at": NOON - timedelta(hours=1)}], ids=["worker", "time"]
+)
+def test_the_same_messages_in_another_batch_of_the_same_number_are_not_taken_for_them(
+    sessions: Sessions, before: dict[str, Any]
+) -> None:
+    """The database came from a backup meanwhile, and they were claimed again."""
+    batch = claimed(sessions)
+
+    with pytest.raises(NotAsClaimed):
+        accept_together(sessions, replace(batch, **before))
+
+    assert (the_batch(sessions, batch.batch_id).state, states_of(sessions)) == ("posting", ["posting"] * 2)
+
+
 def test_what_a_person_decided_meanwhile_stands_and_all_others_are_accepted(sessions: Sessions) -> None:
     plain, dropped = claimed(sessions), claimed(sessions)
     drop_one(sessions, dropped)
@@ -235,9 +251,16 @@ def test_all_answers_wait_for_a_database_that_is_away(sessions: Sessions, outage
 
 
 def test_a_worker_that_is_to_stop_waits_no_longer_for_many_than_for_one(sessions: Sessions, outage: Outage) -> None:
-    clock = Clock()
-    batches = [claimed(sessions) for _ in range(5)]
-    room = a_submission(sessions, clock=clock, leaving=lambda: True, give_up_recording_after=timedelta(seconds=30))
+    clock, batches = Clock(), [claimed(sessions) for _ in range(5)]
+    all_wait, waiting = Barrier(len(batches), timeout=30), local()
+
+    def wait(seconds: float) -> None:
+        if not hasattr(waiting, "begun"):
+            waiting.begun = all_wait.wait()  # on a busy machine the last would begin when the clock has gone far
+        clock.advance(seconds=seconds)
+
+    changes: dict[str, Any] = {"wait": wait, "leaving": lambda: True, "give_up_recording_after": timedelta(seconds=30)}
+    room = a_submission(sessions, clock=clock, **changes)
     outage.begin()
 
     with ThreadPoolExecutor(len(batches)) as threads:

@@ -171,6 +171,21 @@ def test_what_is_handed_back_keeps_its_place(sessions: Sessions) -> None:
     assert {message.polls for message in left} == {0, OLD}
 
 
+def test_what_somebody_else_has_leased_meanwhile_is_not_handed_back(sessions: Sessions) -> None:
+    due(sessions, "1")
+    until, later = NOON + timedelta(minutes=1), NOON + timedelta(minutes=3)
+    with sessions.begin() as session:
+        leased = polls.lease_due(session, now=NOON, until=until, limit=1, rungs=OLD, dice=lambda: 0.5)
+    with sessions.begin() as session:
+        polls.lease_due(session, now=until, until=later, limit=1, rungs=OLD, dice=lambda: 0.5)
+
+    with sessions.begin() as session:
+        polls.hand_back(session, leased, leased_until=until)
+
+    (message,) = (one for one in all_of(sessions, Message) if one.request_id == "1")
+    assert (message.next_poll_at, message.polls) == (later, 2)
+
+
 BUDGETS = [
     pytest.param(0.0, id="more than a lease holds"),
     pytest.param(2.0, id="eight questions in a lease"),
