@@ -72,7 +72,7 @@ class Rampage:
                 self._tend()
                 time.sleep(BETWEEN_LOOKS_SECONDS)
         finally:
-            for present in list(self._present):
+            for present in sorted(self._present, key=lambda present: present.trouble.part == "workers"):
                 self._end(present)
         self._world.stop_ordering()
         settle(self._world, seconds=SETTLES_SECONDS)
@@ -90,7 +90,9 @@ class Rampage:
         self._hunt.tend()
         now = time.monotonic()
         for present in [present for present in self._present if now > present.until]:
-            self._end(present)
+            # A worker that is to go waits for a broker that is stopped, and nobody here would let that go on meanwhile.
+            if present.trouble.part != "workers" or not self._is_broker_away:
+                self._end(present)
         self._begin_what_is_due()
         if now > self._looks_at:
             self._looks_at = now + LOOKS_SECONDS
