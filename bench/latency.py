@@ -188,12 +188,12 @@ def waited_for(gateway: FastGateway, phones: Iterable[str], seconds: float) -> d
 
 
 @contextmanager
-def campaign(it: Stage, waiting: int) -> Iterator[None]:
-    """Bulk is being posted within, with so many queued; first they are all taken off Redis, if that is to be."""
+def campaign(it: Stage, waiting: int, *, head_start_seconds: float) -> Iterator[None]:
+    """Bulk is being posted within, with so many queued; at first it may all be taken off Redis, for so long at most."""
     with feeding(it, waiting=waiting) as feeder, Redis.from_url(it.redis_url) as redis:
         wait_for(lambda: feeder.ordered >= waiting, seconds=300)
         with suppress(AssertionError):
-            wait_for(lambda: redis.llen("sms.bulk") <= TOPPED_UP, seconds=120)
+            wait_for(lambda: redis.llen("sms.bulk") <= TOPPED_UP, seconds=head_start_seconds)
         yield
 
 
@@ -211,7 +211,7 @@ def one_round(it: Stage, folder: Path, phases: Mapping[str, Phase], options: arg
                 clients.measure(phases[name], count // options.rounds)
         if BULK in phases:
             it.gateway.set_latency(SLOW_GATEWAY_SECONDS)
-            with campaign(it, options.bulk):
+            with campaign(it, options.bulk, head_start_seconds=options.head_start):
                 clients.measure(phases[BULK], options.otps // options.rounds)
             it.redis_reset()  # so that it can stop at once
 
@@ -310,10 +310,11 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     """The command line; --short changes what is not given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="one round, a fifth of the OTPs")
+    parser.add_argument("--short", action="store_true", help="one round, an eighth of the OTPs")
     parser.add_argument("--otps", type=int, help="on the idle system, and under bulk")
     parser.add_argument("--cold", type=int, help="OTPs after 3 s of silence")
     parser.add_argument("--bulk", type=int, default=100_000)
+    parser.add_argument("--head-start", type=float, help="seconds that the campaign goes on for before OTPs come")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tls", action="store_true", help="over https, as the vendor is reached")
@@ -324,7 +325,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path)
     options = parser.parse_args()
-    usual = {"otps": 60, "cold": 6, "rounds": 1} if options.short else {"otps": 300, "cold": 36, "rounds": 3}
+    usual: dict[str, Any] = {"otps": 300, "cold": 36, "rounds": 3, "head_start": 120}
+    if options.short:
+        usual = {"otps": 40, "cold": 4, "rounds": 1, "head_start": 5}
     for name, value in (usual | {"only": list(PAUSES_SECONDS)}).items():
         setattr(options, name, getattr(options, name) or value)
     return options

@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gateway-ms", metavar="N,…", help="how long the gateway takes to answer (0,50; short: 0)")
     parser.add_argument("--tls", action=argparse.BooleanOptionalAction, help="everybody over https only, or http only")
     parser.add_argument("--pace", type=float, default=20, help="messages a second for the latency")
-    parser.add_argument("--pace-seconds", type=float, help="for so long (10; short: 3); 0 leaves it out")
+    parser.add_argument("--pace-seconds", type=float, help="for so long (10; short: 2); 0 leaves it out")
     parser.add_argument("--folder", type=Path, help="an empty folder for logs and databases that are to be kept")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path)
@@ -88,7 +88,7 @@ def runs(options: argparse.Namespace, contenders: Sequence[Contender], folder: P
     """In turn, round by round."""
     count_of = counts(options, contenders)
     gateway_ms = options.gateway_ms or ("0" if options.short else "0,50")
-    seconds = (3 if options.short else 10) if options.pace_seconds is None else options.pace_seconds
+    seconds = (2 if options.short else 10) if options.pace_seconds is None else options.pace_seconds
     with stage(folder) as it, closing(Ground(it, folder)) as ground:
         for number in range(options.rounds):
             for latency_ms in gateway_ms.split(","):
