@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from builders import NOON, Clock, Sessions, a_polling, all_of, states_of, stored, the_sms
 from reports import DELIVERED_AT, SILENT, a_report, asks, submitted
+from sqlalchemy import Engine, event, update
 
 from models import Message, Report
 from models.lifecycle import MessageState
@@ -204,3 +205,22 @@ def test_no_message_is_touched_that_is_not_submitted(sessions: Sessions) -> None
 
     assert states_of(sessions) == ["delivered", "delivered"]
     assert len(all_of(sessions, Message)) == 2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_ended_while_its_answer_was_read_is_not_asked_about_again(sessions: Sessions, engine: Engine) -> None:
+    sms = submitted(sessions)
+    ended = {"state": MessageState.FAILED, "finalized_at": NOON, "next_poll_at": None}
+    moments = list[str]()
+
+    def end_it(_c: object, _k: object, statement: str, *_: object) -> None:
+        if "gateway_status" in statement and statement.lstrip().startswith(("UPDATE", "WITH")) and not moments:
+            moments.append(statement)
+            with sessions.begin() as session:
+                session.execute(update(Message).where(Message.id == sms).values(ended))
+
+    event.listen(engine, "before_cursor_execute", end_it)
+    asks(sessions, [a_report("transmitted")])
+
+    message = the_sms(sessions, sms)
+    assert (len(moments), message.state, message.next_poll_at) == (1, "failed", None)
